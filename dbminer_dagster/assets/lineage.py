@@ -1,0 +1,164 @@
+"""Lineage assets: edges as known at the end of each day, and the rebuilds that end them."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from dbminer_dagster.assets.common import (
+    BACKFILL,
+    absent_days,
+    markdown_table,
+    report_days,
+    table_arguments,
+    user_errors,
+)
+from dbminer_dagster.mining.lineage import edges, history_days, known_tables, with_row_kind
+from dbminer_dagster.mining.parse_pool import ParsePool
+from dbminer_dagster.mining.rebuilds import rebuilding_statements
+from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
+from dbminer_dagster.mining.sessions import session_states
+from dbminer_dagster.parse_cache import ParseCache
+from dbminer_dagster.partitions import daily_partitions, run_window, trailing
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import (
+    COLUMN_LINEAGE,
+    RAW_COLUMN_LINEAGE,
+    RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
+    TABLE_LINEAGE,
+    TABLE_REBUILDS,
+    Table,
+)
+from dbminer_dagster.settings import Settings
+from dbminer_dagster.spool import open_spool
+from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window
+
+GROUP = "lineage"
+SESSION_DAYS = 2
+LISTED_HUBS = 10
+
+
+def lineage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The lineage assets for these settings."""
+    return [
+        _rebuilds_asset(settings),
+        _edges_asset(settings, RAW_TABLE_LINEAGE, TABLE_LINEAGE),
+        _edges_asset(settings, RAW_COLUMN_LINEAGE, COLUMN_LINEAGE),
+    ]
+
+
+def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        ins={
+            "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
+            "raw_table_lineage": dg.AssetIn(
+                partition_mapping=trailing(settings.lineage_window_days)
+            ),
+        },
+        partitions_def=daily_partitions(settings),
+        backfill_policy=BACKFILL,
+        **table_arguments(TABLE_REBUILDS, GROUP),
+    )
+    def table_rebuilds(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        raw_query_history: pl.LazyFrame,
+        raw_table_lineage: pl.LazyFrame,
+    ) -> Iterator[dg.Output]:
+        run = run_window(context)
+        with user_errors(), open_spool() as spool, ParsePool() as pool:
+            cache = ParseCache(storage.tables, pool)
+            known = known_tables(raw_table_lineage).select("day", "table_name").collect()
+            figures = {}
+            for day in run:
+                of_day = Window.of_day(day).holds()
+                window = Window.trailing(day, settings.lineage_window_days)
+                history = raw_query_history.filter(Window.trailing(day, SESSION_DAYS).holds())
+                found = rebuilds_of_day(
+                    rebuilding_statements(history.filter(of_day)),
+                    raw_table_lineage.filter(of_day),
+                    session_states(history),
+                    known.filter(window.holds())["table_name"].unique(),
+                    cache.references,
+                    settings.excluded_catalogs,
+                    day,
+                )
+                spool.write(TABLE_REBUILDS.name, found)
+                figures[day] = {"rebuilds": found.height}
+            report_days(context, figures, TABLE_REBUILDS)
+            rows = spool.scan(TABLE_REBUILDS.name, TABLE_REBUILDS.schema)
+            count = sum(figure["rebuilds"] for figure in figures.values())
+            yield dg.Output(DayFrame(rows, absent_days(storage, RAW_QUERY_HISTORY, run), count))
+
+    return table_rebuilds
+
+
+def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.AssetsDefinition:
+    history = trailing(history_days(settings.lineage_window_days))
+
+    @dg.asset(
+        name=table.name,
+        ins={
+            "raw": dg.AssetIn(raw_table.name, partition_mapping=history),
+            "table_rebuilds": dg.AssetIn(partition_mapping=history),
+        },
+        partitions_def=daily_partitions(settings),
+        backfill_policy=BACKFILL,
+        **table_arguments(table, GROUP),
+    )
+    def lineage_edges(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        raw: pl.LazyFrame,
+        table_rebuilds: pl.LazyFrame,
+    ) -> Iterator[dg.Output]:
+        run = run_window(context)
+        with user_errors(), open_spool() as spool:
+            figures = {day: _row_kinds(raw.filter(Window.of_day(day).holds())) for day in run}
+            for day in run:
+                reach = Window.trailing(day, history_days(settings.lineage_window_days)).holds()
+                rows = edges(
+                    table,
+                    raw.filter(reach),
+                    table_rebuilds.filter(reach),
+                    Window.trailing(day, settings.lineage_window_days),
+                )
+                spool.write(table.name, rows)
+            found = spool.scan(table.name, table.schema)
+            for day, status, count in found.group_by("day", "status").len().collect().iter_rows():
+                figures[day][f"{status}_edges"] = count
+            report_days(context, figures, table)
+            yield dg.Output(
+                DayFrame(
+                    found,
+                    absent_days(storage, raw_table, run),
+                    found.select(pl.len()).collect().item(),
+                ),
+                metadata=_summary(found, run),
+            )
+
+    return lineage_edges
+
+
+def _row_kinds(raw_of_day: pl.LazyFrame) -> dict[str, int]:
+    return dict(with_row_kind(raw_of_day).group_by("row_kind").len().collect().iter_rows())
+
+
+def _summary(found: pl.LazyFrame, run: Window) -> dict[str, dg.MetadataValue]:
+    """The newest day: edges by status and reason, and the tables that feed most others."""
+    newest = found.filter(pl.col("day") == run.last_day)
+    reason = pl.col("reason").str.extract(r"^(\w+ \w+)")
+    by_status = newest.group_by("status", why=reason).len("edges").sort("edges", descending=True)
+    hubs = (
+        newest.filter(pl.col("status") == "active")
+        .group_by("source_name")
+        .agg(targets=pl.col("target_name").n_unique())
+        .sort("targets", "source_name", descending=[True, False])
+        .head(LISTED_HUBS)
+    )
+    return {
+        "edges_by_status": markdown_table(by_status.collect().to_dicts()),
+        "biggest_sources": markdown_table(hubs.collect().to_dicts()),
+    }

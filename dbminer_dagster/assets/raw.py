@@ -1,0 +1,98 @@
+"""Raw assets: what the source tells of a day, in our columns and otherwise untouched."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+
+from dbminer_dagster.assets.common import (
+    BACKFILL,
+    report_days,
+    table_arguments,
+    user_errors,
+)
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
+from dbminer_dagster.partitions import daily_partitions, run_window
+from dbminer_dagster.resources.extractor import Extraction, Extractor
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import (
+    RAW_COLUMN_LINEAGE,
+    RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
+    TABLES,
+    Table,
+)
+from dbminer_dagster.settings import Settings
+from dbminer_dagster.spool import open_spool
+from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window
+
+GROUP = "raw"
+
+
+def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The raw assets for these settings."""
+    partitions = daily_partitions(settings)
+
+    @dg.asset(
+        deps=[QUERY_HISTORY_SOURCE],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        **table_arguments(RAW_QUERY_HISTORY, GROUP),
+    )
+    def raw_query_history(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        query_history_extractor: dg.ResourceParam[Extractor],
+    ) -> Iterator[dg.Output]:
+        window = run_window(context)
+        with user_errors(), open_spool() as spool:
+            storage.tables.check_writable()
+            extraction = query_history_extractor.query_history(window, spool)
+            yield _output(context, RAW_QUERY_HISTORY, window, extraction)
+
+    @dg.multi_asset(
+        outs={
+            table.name: dg.AssetOut(is_required=False, **table_arguments(table, GROUP))
+            for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)
+        },
+        deps=[LINEAGE_SOURCE],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        can_subset=True,
+    )
+    def raw_lineage(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        lineage_extractor: dg.ResourceParam[Extractor],
+    ) -> Iterator[dg.Output]:
+        window = run_window(context)
+        tables = [TABLES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
+        with user_errors(), open_spool() as spool:
+            storage.tables.check_writable()
+            for name, extraction in lineage_extractor.lineage(window, spool, tables).items():
+                yield _output(context, TABLES[name], window, extraction)
+
+    return [raw_query_history, raw_lineage]
+
+
+def _output(
+    context: dg.AssetExecutionContext, table: Table, window: Window, extraction: Extraction
+) -> dg.Output:
+    absent = extraction.absent_days(window)
+    rows = dict(extraction.frame.group_by("day").len().collect().iter_rows())
+    report_days(
+        context, {day: {"rows": rows.get(day, 0), "covered": day not in absent} for day in window}, table
+    )
+    for day in sorted(absent):
+        context.log.warning(f"{table.name}: the source does not cover {day}; it stays missing.")
+    notes = {
+        name: dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
+        for name, lines in extraction.notes.items()
+    }
+    covered = " to ".join(map(str, extraction.covered)) if extraction.covered else "nothing"
+    return dg.Output(
+        DayFrame(extraction.frame, absent, extraction.row_count),
+        output_name=table.name if len(context.assets_def.keys) > 1 else "result",
+        metadata={**extraction.counts, **notes, "source_covers": covered},
+    )

@@ -1,0 +1,215 @@
+"""Usage assets: which statements count, what they used, and how often."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import dagster as dg
+import narwhals as nw
+import polars as pl
+
+from dbminer_dagster.assets.common import (
+    BACKFILL,
+    absent_days,
+    markdown_table,
+    report_days,
+    table_arguments,
+    user_errors,
+)
+from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
+from dbminer_dagster.mining.filters import with_drop_reason
+from dbminer_dagster.mining.lineage import known_tables
+from dbminer_dagster.mining.parse_pool import ParsePool
+from dbminer_dagster.mining.sessions import session_states
+from dbminer_dagster.mining.templates import with_query_hash
+from dbminer_dagster.mining.usage import usage_of_day
+from dbminer_dagster.parse_cache import ParseCache
+from dbminer_dagster.partitions import daily_partitions, run_window, trailing
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import (
+    DAILY_USAGE,
+    FILTERED_QUERIES,
+    QUERY_REFERENCES,
+    RAW_QUERY_HISTORY,
+)
+from dbminer_dagster.settings import Settings
+from dbminer_dagster.spool import Spool, open_spool
+from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window
+
+GROUP = "usage"
+BATCH_ROWS = 100_000
+LISTED_NAMES = 20
+SESSION_DAYS = 2
+"""A session, and the lineage of a cached result, may have begun the day before."""
+
+
+def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The usage assets for these settings."""
+    partitions = daily_partitions(settings)
+
+    @dg.asset(
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+        **table_arguments(FILTERED_QUERIES, GROUP),
+    )
+    def filtered_queries(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        raw_query_history: pl.LazyFrame,
+    ) -> Iterator[dg.Output]:
+        window = run_window(context)
+        with user_errors(), open_spool() as spool:
+            absent = absent_days(storage, RAW_QUERY_HISTORY, window)
+            judged = with_drop_reason(nw.from_native(raw_query_history), settings.excluded_users)
+            statements = judged.to_native()
+            dropped = _dropped(statements)
+            report_days(context, _filter_figures(window, dropped), FILTERED_QUERIES)
+            _hash_kept(statements, spool)
+            rows = spool.scan(FILTERED_QUERIES.name, FILTERED_QUERIES.schema)
+            kept = dropped.filter(pl.col("drop_reason").is_null())["rows"].sum()
+            yield dg.Output(
+                DayFrame(rows, absent, kept),
+                metadata={
+                    "rows_in": int(dropped["rows"].sum()),
+                    "rows_kept": int(kept),
+                    "dropped_by_reason": markdown_table(_by_reason(dropped)),
+                },
+            )
+
+    @dg.multi_asset(
+        outs={
+            table.name: dg.AssetOut(**table_arguments(table, GROUP))
+            for table in (QUERY_REFERENCES, DAILY_USAGE)
+        },
+        ins={
+            "filtered_queries": dg.AssetIn(),
+            "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
+            "raw_column_lineage": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
+            "raw_table_lineage": dg.AssetIn(
+                partition_mapping=trailing(settings.lineage_window_days)
+            ),
+        },
+        partitions_def=partitions,
+        backfill_policy=BACKFILL,
+    )
+    def usage(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        filtered_queries: pl.LazyFrame,
+        raw_query_history: pl.LazyFrame,
+        raw_column_lineage: pl.LazyFrame,
+        raw_table_lineage: pl.LazyFrame,
+    ) -> Iterator[dg.Output]:
+        window = run_window(context)
+        with user_errors(), open_spool() as spool, ParsePool() as pool:
+            absent = absent_days(storage, FILTERED_QUERIES, window)
+            cache = ParseCache(storage.tables, pool)
+            known = known_tables(raw_table_lineage).select("day", "table_name").collect()
+            figures, unresolved = {}, []
+            for day in window:
+                context.log.info(f"Attributing the statements of {day}.")
+                pair = Window.trailing(day, SESSION_DAYS).holds()
+                lineage_window = Window.trailing(day, settings.lineage_window_days)
+                evidence = Evidence(
+                    table_lineage=raw_table_lineage.filter(pair),
+                    column_lineage=raw_column_lineage.filter(pair),
+                    session_states=session_states(raw_query_history.filter(pair)),
+                    known_tables=known.filter(lineage_window.holds())["table_name"].unique(),
+                    references_of=cache.references,
+                    excluded_catalogs=settings.excluded_catalogs,
+                )
+                queries = filtered_queries.filter(Window.of_day(day).holds())
+                attributed = _write_day(queries, evidence, day, spool)
+                figures[day] = _coverage(attributed)
+                unresolved.append(attributed.unresolved)
+            for table in (QUERY_REFERENCES, DAILY_USAGE):
+                report_days(context, figures, table)
+            totals = pl.DataFrame(list(figures.values())).sum().row(0, named=True)
+            names = pl.concat(unresolved).group_by("name", "reason").sum()
+            names = names.sort("statement_count", "name", descending=[True, False])
+            metadata = {
+                **{name: value for name, value in totals.items() if not name.endswith("_share")},
+                "templates_parsed": cache.parsed,
+                "templates_from_cache": cache.found,
+                "unresolved_names": markdown_table(names.head(LISTED_NAMES).to_dicts()),
+            }
+            for table in (QUERY_REFERENCES, DAILY_USAGE):
+                rows = spool.scan(table.name, table.schema)
+                count = rows.select(pl.len()).collect().item()
+                yield dg.Output(
+                    DayFrame(rows, absent, count), output_name=table.name, metadata=metadata
+                )
+
+    return [filtered_queries, usage]
+
+
+def _dropped(statements: pl.LazyFrame) -> pl.DataFrame:
+    return statements.group_by("day", "drop_reason").agg(rows=pl.len().cast(pl.Int64)).collect()
+
+
+def _filter_figures(window: Window, dropped: pl.DataFrame) -> dict[date, dict[str, int]]:
+    """For each day the rows in, the rows kept, and the rows dropped by each kind of reason."""
+    figures: dict[date, dict[str, int]] = {
+        day: {"rows_in": 0, "rows_kept": 0} for day in window
+    }
+    for day, reason, rows in dropped.iter_rows():
+        name = "rows_kept" if reason is None else f"dropped_{reason.partition(':')[0]}"
+        figures[day]["rows_in"] += rows
+        figures[day][name] = figures[day].get(name, 0) + rows
+    return figures
+
+
+def _by_reason(dropped: pl.DataFrame) -> list[dict[str, str | int]]:
+    return (
+        dropped.drop_nulls("drop_reason")
+        .group_by("drop_reason")
+        .agg(pl.col("rows").sum())
+        .sort("rows", "drop_reason", descending=[True, False])
+        .to_dicts()
+    )
+
+
+def _hash_kept(statements: pl.LazyFrame, spool: Spool) -> None:
+    """Writes the rows that count, with their hash; a few batches are in memory at a time."""
+    kept = statements.filter(pl.col("drop_reason").is_null()).drop("drop_reason")
+
+    def write(batch: pl.DataFrame) -> None:
+        spool.write(FILTERED_QUERIES.name, with_query_hash(batch).select(FILTERED_QUERIES.schema.names()))
+
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        pending = []
+        for batch in kept.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
+            pending.append(threads.submit(write, batch))
+            if len(pending) > 1:
+                pending.pop(0).result()
+        for task in pending:
+            task.result()
+
+
+def _write_day(
+    queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spool
+) -> Attribution:
+    # The least text is an example that does not depend on the order of the input.
+    texts = (
+        queries.drop_nulls("query_hash")
+        .group_by("query_hash")
+        .agg(pl.col("statement_text").min())
+        .collect()
+        .lazy()
+    )
+    statements = queries.drop("statement_text", "error_message", "query_tags").collect()
+    attributed = attribute(statements, texts, evidence)
+    references, usage = usage_of_day(attributed, texts, day)
+    spool.write(QUERY_REFERENCES.name, references)
+    spool.write(DAILY_USAGE.name, usage)
+    return attributed
+
+
+def _coverage(attributed: Attribution) -> dict[str, int | float]:
+    total = attributed.statements.height
+    shares = {
+        f"{name}_share": attributed.counts[name] / total if total else 0.0
+        for name in ("lineage", "parsed", "scanned", "unattributed")
+    }
+    return {"statements": total, **attributed.counts, **shares}

@@ -1,0 +1,85 @@
+"""Small SVG charts that Dagster shows in place, in its light and its dark theme.
+
+The colours are middle tones that stand out from white and from black; text takes the colour of
+mid grey for the same reason, since an image cannot know the theme around it.
+"""
+
+import base64
+from collections.abc import Sequence
+from datetime import date
+from html import escape
+
+BAR = "#4c8dd6"
+INK = "#8a8f98"
+WIDTH = 720
+ROW_HEIGHT = 22
+LABEL_WIDTH = 330
+LABEL_CHARACTERS = 46
+
+
+def bar_chart(rows: Sequence[tuple[str, float]], title: str) -> str:
+    """Horizontal bars with their labels and values, as an SVG document."""
+    longest = max((value for _, value in rows), default=0) or 1
+    room = WIDTH - LABEL_WIDTH - 80
+    bars = []
+    for index, (label, value) in enumerate(rows):
+        top = 30 + index * ROW_HEIGHT
+        length = max(0.0, value) / longest * room
+        bars.append(
+            _text(LABEL_WIDTH - 8, top + 12, _shortened(label), anchor="end")
+            + f'<rect x="{LABEL_WIDTH}" y="{top}" width="{length:.1f}" height="15" rx="2" '
+            f'fill="{BAR}"/>' + _text(LABEL_WIDTH + length + 6, top + 12, f"{value:,.1f}")
+        )
+    return _document(title, 40 + len(rows) * ROW_HEIGHT, "".join(bars))
+
+
+def line_chart(points: Sequence[tuple[date, float]], title: str) -> str:
+    """A line over days, as an SVG document; a day without a point breaks the line."""
+    if not points:
+        return _document(title, 60, _text(10, 45, "no days"))
+    first, highest = points[0][0], max(value for _, value in points) or 1
+    span = max((points[-1][0] - first).days, 1)
+    height, left, right = 200, 60, WIDTH - 20
+    places = [
+        (day, left + (day - first).days / span * (right - left), 160 - value / highest * 120)
+        for day, value in points
+    ]
+    path, previous = "", None
+    for day, x, y in places:
+        follows = previous is not None and (day - previous).days == 1
+        path += f"{'L' if follows else 'M'}{x:.1f} {y:.1f}"
+        previous = day
+    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{BAR}"/>' for _, x, y in places)
+    axis = (
+        f'<path d="M{left} 160H{right}" stroke="{INK}" stroke-width="0.5"/>'
+        + _text(left - 6, 44, f"{highest:,.0f}", anchor="end")
+        + _text(left - 6, 164, "0", anchor="end")
+        + _text(left, 182, str(points[0][0]))
+        + _text(right, 182, str(points[-1][0]), anchor="end")
+    )
+    line = f'<path d="{path}" fill="none" stroke="{BAR}" stroke-width="2"/>'
+    return _document(title, height, axis + line + dots)
+
+
+def as_markdown(svg: str, alternative: str) -> str:
+    """The chart as a Markdown image that needs no server."""
+    data = base64.b64encode(svg.encode()).decode()
+    return f"![{alternative}](data:image/svg+xml;base64,{data})"
+
+
+def _document(title: str, height: int, body: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" font-family="system-ui,sans-serif" font-size="12">'
+        f"<title>{escape(title)}</title>"
+        f'<text x="0" y="16" fill="{INK}" font-weight="600">{escape(title)}</text>{body}</svg>'
+    )
+
+
+def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y}" fill="{INK}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _shortened(label: str) -> str:
+    """The end of a name tells it apart, so the start goes."""
+    return label if len(label) <= LABEL_CHARACTERS else "…" + label[1 - LABEL_CHARACTERS :]

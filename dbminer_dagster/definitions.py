@@ -1,0 +1,62 @@
+"""The wiring: settings to resources, assets, checks, jobs and schedules."""
+
+import dagster as dg
+
+from dbminer_dagster.assets.lineage import lineage_assets
+from dbminer_dagster.assets.popularity import popularity_assets
+from dbminer_dagster.assets.raw import raw_assets
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
+from dbminer_dagster.assets.usage import usage_assets
+from dbminer_dagster.automation import jobs, schedules
+from dbminer_dagster.checks.quality import quality_checks
+from dbminer_dagster.io_manager import DeltaIOManager
+from dbminer_dagster.resources.extractor import Extractor, UnavailableExtractor
+from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.settings import ExtractionMethod, Settings, load_settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All definitions for these settings."""
+    storage = StorageResource(
+        uri=settings.storage_uri,
+        s3_region=settings.s3_region,
+        s3_endpoint_url=settings.s3_endpoint_url,
+    )
+    return dg.Definitions(
+        assets=[
+            LINEAGE_SOURCE,
+            QUERY_HISTORY_SOURCE,
+            *raw_assets(settings),
+            *lineage_assets(settings),
+            *usage_assets(settings),
+            *popularity_assets(settings),
+        ],
+        asset_checks=quality_checks(settings),
+        jobs=jobs(settings),
+        schedules=schedules(settings),
+        resources={
+            "storage": storage,
+            "io_manager": DeltaIOManager(storage=storage),
+            "lineage_extractor": _extractor(settings, settings.lineage_method),
+            "query_history_extractor": _extractor(
+                settings, settings.query_history_extraction_method
+            ),
+        },
+        # Steps share frames on disk and are short: a process for each would cost more than it.
+        executor=dg.in_process_executor,
+    )
+
+
+def _extractor(settings: Settings, method: ExtractionMethod) -> Extractor:
+    if method is ExtractionMethod.OFFLINE:
+        return OfflineExtractor(
+            uri=settings.offline_uri,
+            max_bad_lines=settings.offline_max_bad_lines,
+            s3_region=settings.s3_region,
+            s3_endpoint_url=settings.s3_endpoint_url,
+        )
+    return UnavailableExtractor(wanted=method)
+
+
+defs = build_definitions(load_settings())

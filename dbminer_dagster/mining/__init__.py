@@ -1,0 +1,1 @@
+"""Pure functions on text and frames: filters, attribution, scores, validity of lineage."""

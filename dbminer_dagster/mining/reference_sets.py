@@ -1,0 +1,60 @@
+"""Reference sets: distinct (tables read, columns read, tables written), each list sorted.
+
+Statements point to sets by `set_key`, so that lists are built and compared once for each distinct
+set and never once for each statement.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from dbminer_dagster.mining.resolution import in_catalogs, quoted
+from dbminer_dagster.schemas import STRINGS
+
+TABLES_READ, COLUMNS_READ, TABLES_WRITTEN = KINDS = ("tables_read", "columns_read", "tables_written")
+SEPARATOR = "\x1e"
+
+
+def uses(rows: pl.LazyFrame, key: Sequence[str], kind: str, table: str, column: str = "") -> pl.LazyFrame:
+    """One row for each use: `key`, `kind`, `table`, `name`.
+
+    A null table stays as a row: it tells that there is evidence, though of nothing used.
+
+    Args:
+        rows: Anything with `key`, and names in the columns called `table` and `column`.
+        key: What the sets are collected by.
+        kind: One of `KINDS`.
+        table: Column that holds the table's name.
+        column: Column that holds the column's name, for `columns_read`.
+    """
+    name = pl.col(table) + "." + quoted(pl.col(column)) if column else pl.col(table)
+    return rows.select(*key, kind=pl.lit(kind), table=pl.col(table), name=name)
+
+
+def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]) -> pl.DataFrame:
+    """Uses to sets.
+
+    Args:
+        used: See `uses`.
+        key: What the sets are collected by.
+        excluded: Globs of catalogs; references into them are left out.
+
+    Returns:
+        One row for each key: the three lists, `set_key`, and `excluded_references`: how many
+        tables were left out.
+    """
+    name = pl.col("name")
+    is_excluded = in_catalogs(pl.col("table"), excluded).fill_null(value=False)
+    lists = [
+        name.filter(pl.col("kind") == kind, ~is_excluded).drop_nulls().unique().sort().alias(kind)
+        for kind in KINDS
+    ]
+    left_out = pl.col("table").filter(is_excluded).n_unique().cast(pl.Int64)
+    joined = [pl.col(kind).list.join(SEPARATOR) for kind in KINDS]
+    return (
+        used.group_by(key)
+        .agg(*lists, excluded_references=left_out)
+        .with_columns(pl.col(kind).cast(STRINGS) for kind in KINDS)
+        .with_columns(set_key=pl.concat_str(joined, separator=SEPARATOR * 2))
+        .collect()
+    )

@@ -1,0 +1,134 @@
+"""Tokens of a text: its statements, how deep they nest, and the names they spell."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from sqlglot import Token, TokenType
+from sqlglot.dialects.dialect import Dialect
+
+from dbminer_dagster.mining.sql_words import STARTS_NO_NAME, TRANSACTION
+
+DATABRICKS = Dialect.get_or_raise("databricks")
+
+LITERALS = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.NUMBER})
+_OPENING = {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}
+_OTHER_NESTING = {
+    TokenType.CASE: 1,
+    TokenType.END: -1,
+    TokenType.L_BRACKET: 1,
+    TokenType.R_BRACKET: -1,
+    TokenType.LT: 1,
+    TokenType.GT: -1,
+}
+_PREFIXES = frozenset({TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE})
+
+
+_UPSETTING = re.compile(r"@|/\*\+|evolution|recursion", re.IGNORECASE)
+
+
+def tokenize(sql: str) -> list[Token]:
+    """The tokens of a text, without those that bear on no reference and upset the parser."""
+    tokens = DATABRICKS.tokenize(sql)
+    if _UPSETTING.search(sql):
+        tokens = list(_plain(tokens))
+    return tokens
+
+
+def _plain(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Leave out hints, `@version` behind a name, WITH SCHEMA EVOLUTION, MAX RECURSION LEVEL n."""
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        if token.token_type == TokenType.HINT:
+            index += 1
+        elif _is_version(tokens, index):
+            index += 2
+        elif word(tokens, index) == "WITH" and word(tokens, index + 2) == "EVOLUTION":
+            index += 3
+        elif word(tokens, index) == "MAX" and word(tokens, index + 1) == "RECURSION":
+            index += 4
+        else:
+            yield token
+            index += 1
+
+
+def _is_version(tokens: Sequence[Token], index: int) -> bool:
+    """Whether `@v12` or `@20240131000000000` follows a name directly."""
+    if not 0 < index < len(tokens) - 1 or tokens[index].text != "@":
+        return False
+    version = tokens[index + 1].text.lower().removeprefix("v")
+    is_joined = tokens[index - 1].end + 1 == tokens[index].start
+    return is_joined and version.isdecimal()
+
+
+def statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Split at semicolons; a script from its BEGIN on stays whole."""
+    start = 0
+    for index, token in enumerate(tokens):
+        if token.token_type == TokenType.SEMICOLON:
+            if index > start:
+                if word(tokens, start) == "BEGIN" and word(tokens, start + 1) not in TRANSACTION:
+                    break
+                yield tokens[start:index]
+            start = index + 1
+    if start < len(tokens):
+        yield tokens[start:]
+
+
+def first_keyword(tokens: Sequence[Token]) -> str:
+    """The upper-case word that a statement starts with, opening parentheses aside."""
+    for token in tokens:
+        if token.token_type != TokenType.L_PAREN:
+            return "" if token.token_type in LITERALS else token.text.upper()
+    return ""
+
+
+def nesting(tokens: Sequence[Token]) -> int:
+    """How deep a recursive parser has to descend, seen from above; -1 when unbalanced."""
+    parentheses = others = prefixes = deepest = 0
+    for token in tokens:
+        kind = token.token_type
+        if kind in _OPENING:
+            parentheses += _OPENING[kind]
+            if parentheses < 0:
+                return -1
+        elif kind in _OTHER_NESTING:
+            others = max(0, others + _OTHER_NESTING[kind])
+        prefixes = prefixes + 1 if kind in _PREFIXES else 0
+        deepest = max(deepest, parentheses + others + prefixes)
+    return deepest if parentheses == 0 else -1
+
+
+def word(tokens: Sequence[Token], index: int) -> str:
+    """The upper-case keyword or sign at `index`; empty for quoted names and literals."""
+    if not 0 <= index < len(tokens):
+        return ""
+    token = tokens[index]
+    is_quoted = token.token_type in LITERALS or token.token_type == TokenType.IDENTIFIER
+    return "" if is_quoted else token.text.upper()
+
+
+def read_name(tokens: Sequence[Token], start: int) -> tuple[list[str], int]:
+    """The parts of the name at `start`, and the index after it; no parts when there is none."""
+    parts: list[str] = []
+    index = start
+    while index < len(tokens) and _is_part(tokens[index], first=not parts):
+        parts.append(tokens[index].text)
+        index += 1
+        if word(tokens, index) in {"$", "{"}:
+            return [], index
+        if word(tokens, index) != ".":
+            return parts, index
+        index += 1
+    return [], index
+
+
+def _is_part(token: Token, *, first: bool) -> bool:
+    kind, text = token.token_type, token.text
+    if kind == TokenType.IDENTIFIER:
+        return bool(text)
+    if kind == TokenType.NUMBER:
+        return not first and text.isalnum()
+    if kind in LITERALS or not text.replace("_", "x").isalnum():
+        return False
+    return not (first and text.upper() in STARTS_NO_NAME)

@@ -1,0 +1,1 @@
+"""The extraction methods and the result tables, as Dagster resources."""

@@ -1,0 +1,107 @@
+"""The port that every extraction method implements."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from dbminer_dagster.errors import DayNotCoveredError, SettingsError
+from dbminer_dagster.schemas import Table
+from dbminer_dagster.settings import ExtractionMethod
+from dbminer_dagster.spool import Spool
+from dbminer_dagster.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """Rows of whole days, in the columns of a raw table, and how they came about.
+
+    Attributes:
+        frame: The rows; lazy, over parts on local disk.
+        row_count: How many they are.
+        covered: First and last day that the source knows anything of; None if it is empty.
+        counts: What was read and what was left out, by reason.
+        notes: Facts for the asset's metadata, such as bad lines and unknown fields.
+    """
+
+    frame: pl.LazyFrame
+    row_count: int
+    covered: tuple[date, date] | None
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def absent_days(self, window: Window) -> frozenset[date]:
+        """The days of the window that lie outside of what the source covers."""
+        if self.covered is None:
+            return frozenset(window)
+        first, last = self.covered
+        return frozenset(day for day in window if not first <= day <= last)
+
+    def require_coverage(self, window: Window, what: str, remedy: str) -> frozenset[date]:
+        """The absent days, if at least one day of the window is covered.
+
+        Raises:
+            DayNotCoveredError: The source covers no day of the window.
+        """
+        absent = self.absent_days(window)
+        if len(absent) < window.days:
+            return absent
+        held = f"{self.covered[0]} to {self.covered[1]}" if self.covered else "no row at all"
+        raise DayNotCoveredError(f"No {what} for {window}: the source holds {held}. {remedy}")
+
+
+class Extractor(dg.ConfigurableResource, ABC):
+    """Reads lineage and query history from one kind of source."""
+
+    @property
+    @abstractmethod
+    def method(self) -> ExtractionMethod:
+        """The extraction method, as written into every row."""
+
+    @abstractmethod
+    def query_history(self, window: Window, spool: Spool) -> Extraction:
+        """Statements that started in the window, as rows of `raw_query_history`.
+
+        Raises:
+            SourceError: The source cannot be read, or does not cover the window.
+        """
+
+    @abstractmethod
+    def lineage(
+        self, window: Window, spool: Spool, tables: Collection[Table]
+    ) -> dict[str, Extraction]:
+        """Lineage events of the window, as rows of the wanted raw lineage tables, by name.
+
+        Raises:
+            SourceError: The source cannot be read, or does not cover the window.
+        """
+
+
+class UnavailableExtractor(Extractor):
+    """Stands in for a method that this release does not have, so that definitions load."""
+
+    wanted: str
+
+    @property
+    def method(self) -> ExtractionMethod:
+        """The method that was asked for."""
+        return ExtractionMethod(self.wanted)
+
+    def query_history(self, window: Window, spool: Spool) -> Extraction:  # noqa: ARG002
+        """Refuses."""
+        raise self._refusal("DBMINER_QUERY_HISTORY_METHOD")
+
+    def lineage(
+        self, window: Window, spool: Spool, tables: Collection[Table]  # noqa: ARG002
+    ) -> dict[str, Extraction]:
+        """Refuses."""
+        raise self._refusal("DBMINER_LINEAGE_METHOD")
+
+    def _refusal(self, variable: str) -> SettingsError:
+        return SettingsError(
+            f"The extraction method {self.wanted!r} is not part of this release. Set "
+            f"{variable}=offline and DBMINER_OFFLINE_URI to a folder or s3:// prefix of files."
+        )

@@ -1,0 +1,276 @@
+"""The settings of dbminer: one typed class over the environment and a `.env` file."""
+
+import difflib
+import os
+import re
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from dbminer_dagster.errors import SettingsError
+
+CRON_BY_CADENCE = {
+    "hourly": "0 * * * *",
+    "daily": "0 6 * * *",
+    "weekly": "0 6 * * 1",
+    "monthly": "0 6 1 * *",
+}
+
+
+class ExtractionMethod(StrEnum):
+    """How lineage or query history is read."""
+
+    SYSTEM_TABLE = "system_table"
+    REST_API = "rest_api"
+    OFFLINE = "offline"
+
+
+class AuthType(StrEnum):
+    """How dbminer signs in to the workspace, in the words of the Databricks SDK."""
+
+    PAT = "pat"
+    OAUTH_M2M = "oauth-m2m"
+    AZURE_CLIENT_SECRET = "azure-client-secret"
+
+
+class Engine(StrEnum):
+    """What runs the heavy frame steps."""
+
+    POLARS = "polars"
+    SPARK = "spark"
+
+
+def _split_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+def _check_schedule(value: str) -> str:
+    if value in CRON_BY_CADENCE:
+        return value
+    if re.fullmatch(r"\S+( \S+){4}", value) is None:
+        allowed = ", ".join(CRON_BY_CADENCE)
+        raise ValueError(f"allowed are {allowed}, or a cron line of five fields")
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
+
+
+def _setting(name: str, default: Any, description: str, **limits: Any) -> Any:  # noqa: ANN401
+    """A field read from the variable `name`; the description feeds the README's table."""
+    return Field(default=default, validation_alias=name, description=description, **limits)
+
+
+class Settings(BaseSettings):
+    """Every setting, from the environment or `.env` (the environment wins).
+
+    A setting that only another extraction method needs may be missing.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    lineage_method: ExtractionMethod = _setting(
+        "DBMINER_LINEAGE_METHOD",
+        ExtractionMethod.SYSTEM_TABLE,
+        "How lineage is read: `system_table`, `rest_api` or `offline`.",
+    )
+    query_history_method: ExtractionMethod | None = _setting(
+        "DBMINER_QUERY_HISTORY_METHOD",
+        None,
+        "How query history is read: the same three; unset, as lineage.",
+    )
+    start_date: date = _setting(
+        "DBMINER_START_DATE",
+        date(2026, 1, 1),
+        "First day (UTC) that can be mined: a literal date.",
+    )
+    lag_days: int = _setting(
+        "DBMINER_LAG_DAYS",
+        2,
+        "Days that a day rests before it may be mined; 1 to 7.",
+        ge=1,
+        le=7,
+    )
+    schedule: Annotated[str, BeforeValidator(_check_schedule)] = _setting(
+        "DBMINER_SCHEDULE",
+        "daily",
+        "`hourly`, `daily`, `weekly`, `monthly`, or a cron line of five fields (UTC).",
+    )
+    calculate_popularity: bool = _setting(
+        "DBMINER_CALCULATE_POPULARITY", True, "`false` mines lineage only."
+    )
+    popularity_window_days: int = _setting(
+        "DBMINER_POPULARITY_WINDOW_DAYS",
+        30,
+        "Trailing days that a score looks at, the scored day included; 1 to 30.",
+        ge=1,
+        le=30,
+    )
+    minimum_window_coverage: float = _setting(
+        "DBMINER_MINIMUM_WINDOW_COVERAGE",
+        0.5,
+        "Share of the popularity window below which its check fails; 0 to 1.",
+        ge=0,
+        le=1,
+    )
+    lineage_window_days: int = _setting(
+        "DBMINER_LINEAGE_WINDOW_DAYS",
+        90,
+        "An edge not seen for longer has expired; 1 to 365.",
+        ge=1,
+        le=365,
+    )
+    excluded_users: CommaSeparated = _setting(
+        "DBMINER_EXCLUDED_USERS",
+        (),
+        "Comma-separated user names, e-mails, service-principal ids or globs; case-insensitive.",
+    )
+    excluded_catalogs: CommaSeparated = _setting(
+        "DBMINER_EXCLUDED_CATALOGS",
+        ("system", "samples", "hive_metastore", "__databricks_internal"),
+        "Comma-separated globs of catalogs whose tables are left out.",
+    )
+    warehouse_id: str | None = _setting(
+        "DBMINER_WAREHOUSE_ID", None, "SQL warehouse that reads the system tables."
+    )
+    lineage_catalog: str = _setting(
+        "DBMINER_LINEAGE_CATALOG", "system", "Catalog of the lineage tables, or of their clone."
+    )
+    lineage_schema: str = _setting(
+        "DBMINER_LINEAGE_SCHEMA", "access", "Schema of the lineage tables, or of their clone."
+    )
+    query_history_catalog: str = _setting(
+        "DBMINER_QUERY_HISTORY_CATALOG", "system", "Catalog of the query history, or of its clone."
+    )
+    query_history_schema: str = _setting(
+        "DBMINER_QUERY_HISTORY_SCHEMA", "query", "Schema of the query history, or of its clone."
+    )
+    offline_uri: str | None = _setting(
+        "DBMINER_OFFLINE_URI",
+        None,
+        "Folder or `s3://bucket/prefix` that holds `extracted-lineage/` and "
+        "`extracted-query-history/`.",
+    )
+    offline_max_bad_lines: int = _setting(
+        "DBMINER_OFFLINE_MAX_BAD_LINES",
+        0,
+        "Bad lines that one extraction tolerates; each is reported.",
+        ge=0,
+    )
+    storage_uri: str = _setting(
+        "DBMINER_STORAGE_URI",
+        "./dbminer_data",
+        "Folder or `s3://bucket/prefix` of the result tables.",
+    )
+    engine: Engine = _setting(
+        "DBMINER_ENGINE", Engine.POLARS, "What runs the heavy steps: `polars` or `spark`."
+    )
+    spark_remote: str | None = _setting(
+        "DBMINER_SPARK_REMOTE", None, "Spark Connect address, for the engine `spark`."
+    )
+    s3_region: str | None = _setting(
+        "DBMINER_S3_REGION", None, "Region of the buckets; unset, as AWS finds it."
+    )
+    s3_endpoint_url: str | None = _setting(
+        "DBMINER_S3_ENDPOINT_URL", None, "Endpoint of an S3-compatible store."
+    )
+    databricks_host: str | None = _setting("DATABRICKS_HOST", None, "URL of the workspace.")
+    databricks_auth_type: AuthType | None = _setting(
+        "DATABRICKS_AUTH_TYPE",
+        None,
+        "`pat`, `oauth-m2m` or `azure-client-secret`; unset, found from what is set.",
+    )
+    databricks_token: SecretStr | None = _setting(
+        "DATABRICKS_TOKEN", None, "Personal access token."
+    )
+    databricks_client_id: str | None = _setting(
+        "DATABRICKS_CLIENT_ID", None, "OAuth service principal: application id."
+    )
+    databricks_client_secret: SecretStr | None = _setting(
+        "DATABRICKS_CLIENT_SECRET", None, "OAuth service principal: secret."
+    )
+    arm_tenant_id: str | None = _setting(
+        "ARM_TENANT_ID", None, "Azure service principal: tenant id."
+    )
+    arm_client_id: str | None = _setting(
+        "ARM_CLIENT_ID", None, "Azure service principal: application id."
+    )
+    arm_client_secret: SecretStr | None = _setting(
+        "ARM_CLIENT_SECRET", None, "Azure service principal: secret."
+    )
+    databricks_azure_resource_id: str | None = _setting(
+        "DATABRICKS_AZURE_RESOURCE_ID", None, "Azure resource id of the workspace."
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "Settings":
+        if self.engine is Engine.SPARK and self.spark_remote is None:
+            raise ValueError("DBMINER_ENGINE=spark needs DBMINER_SPARK_REMOTE, such as sc://host")
+        return self
+
+    @property
+    def query_history_extraction_method(self) -> ExtractionMethod:
+        """The method for query history: its own, else that of lineage."""
+        return self.query_history_method or self.lineage_method
+
+    @property
+    def cron_schedule(self) -> str:
+        """The five-field cron line of the mining schedule, in UTC."""
+        return CRON_BY_CADENCE.get(self.schedule, self.schedule)
+
+    def newest_minable_day(self, today: date) -> date:
+        """The newest day that has rested for `lag_days` when it is `today` in UTC."""
+        return today - timedelta(days=self.lag_days)
+
+
+def variables() -> dict[str, str]:
+    """Each variable that dbminer reads, with its meaning."""
+    return {
+        str(field.validation_alias): field.description or ""
+        for field in Settings.model_fields.values()
+    }
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
+    """Reads the settings.
+
+    Args:
+        **overrides: Values by field name that win over the environment.
+
+    Raises:
+        SettingsError: One line for each wrong value: the variable, the value (never a secret)
+            and what is allowed; or a `DBMINER_` variable that is almost one of ours.
+    """
+    _reject_misspelt_variables()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+
+
+def _reject_misspelt_variables() -> None:
+    known = variables()
+    for name in sorted(os.environ):
+        if name.startswith("DBMINER_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+            if close:
+                raise SettingsError(f"{name} is not a setting; did you mean {close[0]}?")
+
+
+def _explain(error: Any) -> str:  # noqa: ANN401 - pydantic's own typed dict is version-bound
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    name = str(error["loc"][0])
+    field = Settings.model_fields.get(name)
+    variable = str(field.validation_alias) if field else name
+    secret = any(word in variable for word in ("TOKEN", "SECRET"))
+    shown = "the value" if secret else repr(error["input"])
+    return f"{variable}: {shown} is not allowed: {message}. {variables().get(variable, '')}"

@@ -1,0 +1,275 @@
+"""The result tables: one Delta table for each asset, replaced by whole days.
+
+One commit replaces exactly the days of a run and notes, as a Delta application transaction
+`day=YYYY-MM-DD`, when each of them was mined. So an empty day is told from a missing one, a run
+that dies leaves the last good version, and the note survives compaction and log cleanup.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from dbminer_dagster import s3
+from dbminer_dagster.errors import RowCountError, StorageError
+from dbminer_dagster.schemas import Table
+from dbminer_dagster.windows import Window
+
+logger = logging.getLogger(__name__)
+
+COMMIT_ATTEMPTS = 10
+TABLE_PROPERTIES = {
+    # A checkpoint every 20 commits keeps opening a table fast as days pile up.
+    "delta.checkpointInterval": "20",
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DayFrame:
+    """Rows that replace the days of a run.
+
+    Attributes:
+        frame: The rows, with a `day` column.
+        absent: Days that the source does not cover; they are emptied and count as not mined.
+        row_count: Rows that must arrive; a difference is an error.
+    """
+
+    frame: pl.LazyFrame
+    absent: frozenset[date] = frozenset()
+    row_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one replacement of days left behind."""
+
+    version: int
+    rows_by_day: dict[date, int]
+    uri: str
+
+
+@dataclass(frozen=True)
+class DeltaStorage:
+    """The folder or bucket that holds the result tables.
+
+    Args:
+        uri: Local folder or `s3://bucket/prefix`.
+        region: Region of the bucket.
+        endpoint_url: Endpoint of an S3-compatible store.
+    """
+
+    uri: str
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    @cached_property
+    def _location(self) -> s3.S3Location | None:
+        if not self.uri.startswith("s3://"):
+            return None
+        return s3.S3Location.parse(self.uri, region=self.region, endpoint_url=self.endpoint_url)
+
+    def options(self) -> dict[str, str] | None:
+        """Object-store options with credentials of this moment; None for a folder."""
+        return s3.storage_options(self._location) if self._location else None
+
+    def table_uri(self, name: str) -> str:
+        """Where the Delta table of this name lies."""
+        if self._location:
+            return f"{self._location.uri}/{name}"
+        return str(Path(self.uri).absolute() / name)
+
+    def check_writable(self) -> None:
+        """Writes and deletes a probe, so that a run fails before its work and not after.
+
+        Raises:
+            StorageError: Says what is missing and how to repair it.
+        """
+        if self._location:
+            s3.probe_writable(self._location)
+            return
+        folder = Path(self.uri).absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".dbminer-probe-{time.time_ns()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StorageError(
+                f"DBMINER_STORAGE_URI={self.uri} cannot be written ({error.strerror}): "
+                "give the user who runs dbminer the right to write there, or name another folder."
+            ) from error
+
+    def scan(self, table: Table, window: Window) -> pl.LazyFrame:
+        """The rows of the days in the window; an empty frame if the table does not exist yet."""
+        delta = self._open(table.name)
+        if delta is None:
+            return pl.LazyFrame(schema=table.schema)
+        return pl.scan_delta(delta).filter(window.holds())
+
+    def replace_days(self, table: Table, window: Window, rows: DayFrame) -> Commit:
+        """Replaces the days of the window by `rows`, in one commit.
+
+        Raises:
+            SchemaMismatchError: The frame does not have the table's columns and types.
+            RowCountError: Not all rows arrived, or rows lie outside the window.
+            StorageError: The table cannot be written.
+        """
+        frame = table.conform(rows.frame)
+        self._create(table)
+        options = {
+            "predicate": f"day >= '{window.start}' AND day < '{window.end}'",
+            "partition_by": ["day"],
+            "writer_properties": WriterProperties(compression="ZSTD", compression_level=3),
+            "commit_properties": CommitProperties(
+                app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window]
+            ),
+        }
+        self._with_retries(table.name, lambda: self._sink(table.name, frame, "overwrite", options))
+        return self._reconcile(table, window, rows)
+
+    def _reconcile(self, table: Table, window: Window, rows: DayFrame) -> Commit:
+        delta = self._require(table.name)
+        counts = dict.fromkeys(window, 0) | _rows_by_day(delta, window)
+        committed = sum(counts.values())
+        if rows.row_count is not None and committed != rows.row_count:
+            raise RowCountError(
+                f"Table {table.name!r}: {rows.row_count} rows were read for {window} and "
+                f"{committed} are stored. Run the days again; if it repeats, report it as a bug."
+            )
+        return Commit(version=delta.version(), rows_by_day=counts, uri=self.table_uri(table.name))
+
+    def days_present(self, table: Table, window: Window) -> frozenset[date]:
+        """The days of the window that have been mined, empty ones included."""
+        delta = self._open(table.name)
+        if delta is None:
+            return frozenset()
+        return frozenset(day for day in window if delta.transaction_version(f"day={day}"))
+
+    def mined_at(self, table: Table, day: date) -> datetime | None:
+        """When the day was last replaced."""
+        delta = self._open(table.name)
+        seconds = delta.transaction_version(f"day={day}") if delta else None
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+    def row_counts(self, table: Table, window: Window) -> dict[date, int]:
+        """Rows of each day that has some, from the table's log alone."""
+        delta = self._open(table.name)
+        return _rows_by_day(delta, window) if delta else {}
+
+    def append(self, name: str, frame: pl.DataFrame) -> None:
+        """Adds rows to a table without days, such as a cache; parallel runs do not disturb."""
+        self._with_retries(name, lambda: self._sink(name, frame.lazy(), "append", {}))
+
+    def scan_whole(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
+        """All rows of a table without days; an empty frame if it does not exist yet."""
+        delta = self._open(name)
+        return pl.LazyFrame(schema=schema) if delta is None else pl.scan_delta(delta)
+
+    def maintain(self, name: str) -> dict[str, int] | None:
+        """Compacts small files, deletes files that no version of the last 7 days needs.
+
+        Returns:
+            Files added, removed by compaction, and deleted; None if there is no such table.
+        """
+        delta = self._open(name)
+        if delta is None:
+            return None
+        metrics = delta.optimize.compact()
+        deleted = delta.vacuum(retention_hours=7 * 24, dry_run=False)
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
+        return {
+            "files_added": int(metrics["numFilesAdded"]),
+            "files_removed": int(metrics["numFilesRemoved"]),
+            "files_deleted": len(deleted),
+        }
+
+    def _open(self, name: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.table_uri(name), storage_options=self.options())
+        except TableNotFoundError:
+            return None
+        except (DeltaError, OSError) as error:
+            raise self._explained(name, "read", error) from error
+
+    def _require(self, name: str) -> DeltaTable:
+        delta = self._open(name)
+        if delta is None:
+            raise StorageError(f"{self.table_uri(name)} holds no Delta table: run its asset first.")
+        return delta
+
+    def _create(self, table: Table) -> None:
+        schema = DeltaSchema.from_arrow(pl.DataFrame(schema=table.schema).to_arrow().schema)
+        try:
+            DeltaTable.create(
+                self.table_uri(table.name),
+                schema,
+                mode="ignore",
+                partition_by=["day"],
+                description=table.description,
+                configuration=TABLE_PROPERTIES,
+                storage_options=self.options(),
+            )
+        except (DeltaError, OSError) as error:
+            raise self._explained(table.name, "created", error) from error
+
+    def _sink(self, name: str, frame: pl.LazyFrame, mode: Any, options: dict[str, Any]) -> None:  # noqa: ANN401
+        frame.sink_delta(
+            self.table_uri(name),
+            mode=mode,
+            storage_options=self.options(),
+            credential_provider=None,
+            delta_write_options=options,
+        )
+
+    def _with_retries(self, name: str, commit: Callable[[], None]) -> None:
+        """A run that replaced the same days at the same moment makes ours write once more."""
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            try:
+                return commit()
+            except CommitFailedError as error:
+                if attempt == COMMIT_ATTEMPTS:
+                    raise self._explained(name, "written", error) from error
+                logger.info("Table %s: another run committed first; writing again.", name)
+                time.sleep(0.1 * attempt)
+            except (DeltaError, OSError) as error:
+                raise self._explained(name, "written", error) from error
+        return None
+
+    def _explained(self, name: str, action: str, error: Exception) -> StorageError:
+        if self._location:
+            s3.probe_writable(self._location)
+        return StorageError(
+            f"Table {name!r} at {self.table_uri(name)} could not be {action}: {error}. "
+            "Nothing was changed; repair the cause and run the days again."
+        )
+
+
+def _day_note(day: date, *, mined: bool) -> Transaction:
+    return Transaction(f"day={day}", int(time.time()) if mined else 0)
+
+
+def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:
+    actions = pl.DataFrame(delta.get_add_actions(flatten=True))
+    if actions.is_empty():
+        return {}
+    counts = (
+        actions.select(day=pl.col("partition.day").cast(pl.Date), rows="num_records")
+        .filter(window.holds())
+        .group_by("day")
+        .agg(pl.col("rows").sum())
+    )
+    return dict(counts.iter_rows())
+
+

@@ -1,0 +1,1 @@
+"""Tests of dbminer: each states a rule in its docstring."""
