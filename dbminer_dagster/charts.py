@@ -49,7 +49,9 @@ def line_chart(points: Sequence[tuple[date, float]], title: str) -> str:
         follows = previous is not None and (day - previous).days == 1
         path += f"{'L' if follows else 'M'}{x:.1f} {y:.1f}"
         previous = day
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{BAR}"/>' for _, x, y in places)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{BAR}"/>' for _, x, y in places
+    )
     axis = (
         f'<path d="M{left} 160H{right}" stroke="{INK}" stroke-width="0.5"/>'
         + _text(left - 6, 44, f"{highest:,.0f}", anchor="end")

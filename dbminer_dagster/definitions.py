@@ -1,5 +1,7 @@
 """The wiring: settings to resources, assets, checks, jobs and schedules."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from dbminer_dagster.assets.lineage import lineage_assets
@@ -16,7 +18,9 @@ from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.settings import ExtractionMethod, Settings, load_settings
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
+def build_definitions(
+    settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None
+) -> dg.Definitions:
     """All definitions for these settings."""
     storage = StorageResource(
         uri=settings.storage_uri,
@@ -33,7 +37,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *popularity_assets(settings),
         ],
         asset_checks=quality_checks(settings),
-        jobs=jobs(settings),
+        jobs=jobs(),
         schedules=schedules(settings),
         resources={
             "storage": storage,
@@ -44,6 +48,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             ),
         },
         # Steps share frames on disk and are short: a process for each would cost more than it.
+        loggers=loggers,
         executor=dg.in_process_executor,
     )
 

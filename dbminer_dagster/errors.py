@@ -1,15 +1,15 @@
 """The exceptions that users meet; each message says what failed, where, and the one repair.
 
-    DbminerError
-    ├── SettingsError            a setting is missing or not allowed
-    ├── SourceError              a source of lineage or query history
-    │   ├── LocationError        the place cannot be reached, or holds nothing to read
-    │   ├── UnreadableFileError  a file cannot be read to its end
-    │   ├── BadLinesError        more bad lines than allowed
-    │   └── DayNotCoveredError   the source holds no such day
-    └── StorageError             the result tables
-        ├── SchemaMismatchError  a frame does not have the columns of its table
-        └── RowCountError        rows were lost on the way
+DbminerError
+├── SettingsError            a setting is missing or not allowed
+├── SourceError              a source of lineage or query history
+│   ├── LocationError        the place cannot be reached, or holds nothing to read
+│   ├── UnreadableFileError  a file cannot be read to its end
+│   ├── BadLinesError        more bad lines than allowed
+│   └── DayNotCoveredError   the source holds no such day
+└── StorageError             the result tables
+├── SchemaMismatchError  a frame does not have the columns of its table
+└── RowCountError        rows were lost on the way
 """
 
 

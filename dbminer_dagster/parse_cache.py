@@ -18,6 +18,9 @@ RULES_VERSION = f"1-{sqlglot.__version__}"
 """Raise the first number whenever a change makes any text give other references."""
 
 CACHE_TABLE = "parse_cache"
+PASSING_ERRORS = "^(?:timed out after|the parser process died)"
+"""Errors of a busy machine and not of the text: the next run tries again."""
+
 COLUMN_PAIR = pl.Struct({"table_name": pl.String, "column_name": pl.String})
 TEMPLATE_SCHEMA = pl.Schema(
     {
@@ -59,7 +62,7 @@ class ParseCache:
         if new.height:
             texts = dict(new.select("query_hash", "statement_text").iter_rows())
             rows = pl.DataFrame(_rows(self.pool.parse(texts)), schema=TEMPLATE_SCHEMA, orient="row")
-            lasting = rows.filter(~pl.col("error").fill_null("").str.contains("timed out|died"))
+            lasting = rows.filter(~pl.col("error").fill_null("").str.contains(PASSING_ERRORS))
             if lasting.height:
                 self.storage.append(
                     CACHE_TABLE, lasting.with_columns(rules_version=pl.lit(RULES_VERSION))

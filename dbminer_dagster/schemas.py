@@ -69,9 +69,13 @@ class Table:
         """
         found = frame.collect_schema()
         faults = [
-            f"column {column.name!r} is missing" for column in self.columns if column.name not in found
+            f"column {column.name!r} is missing"
+            for column in self.columns
+            if column.name not in found
         ]
-        faults += [f"column {name!r} is not of this table" for name in found if name not in self.schema]
+        faults += [
+            f"column {name!r} is not of this table" for name in found if name not in self.schema
+        ]
         faults += [
             f"column {name!r} has type {found[name]}, wanted {dtype}"
             for name, dtype in self.schema.items()

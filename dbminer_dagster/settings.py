@@ -7,7 +7,16 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+import dagster as dg
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dbminer_dagster.errors import SettingsError
@@ -18,6 +27,10 @@ CRON_BY_CADENCE = {
     "weekly": "0 6 * * 1",
     "monthly": "0 6 1 * *",
 }
+
+
+CRON_FIELDS = 5
+ENV_FILE = ".env"
 
 
 class ExtractionMethod(StrEnum):
@@ -33,7 +46,7 @@ class AuthType(StrEnum):
 
     PAT = "pat"
     OAUTH_M2M = "oauth-m2m"
-    AZURE_CLIENT_SECRET = "azure-client-secret"
+    AZURE_CLIENT_SECRET = "azure-client-secret"  # noqa: S105 - the name of a method
 
 
 class Engine(StrEnum):
@@ -52,16 +65,39 @@ def _split_list(value: object) -> object:
 def _check_schedule(value: str) -> str:
     if value in CRON_BY_CADENCE:
         return value
-    if re.fullmatch(r"\S+( \S+){4}", value) is None:
+    if len(value.split()) != CRON_FIELDS or not _is_cron(value):
         allowed = ", ".join(CRON_BY_CADENCE)
         raise ValueError(f"allowed are {allowed}, or a cron line of five fields")
     return value
 
 
+def _is_cron(line: str) -> bool:
+    try:
+        dg.ScheduleDefinition(name="probe", job_name="probe", cron_schedule=line)
+    except dg.DagsterInvalidDefinitionError:
+        return False
+    return True
+
+
+def _check_date(value: object) -> object:
+    """Pydantic would take `20260101` for seconds since 1970."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) is None:
+        raise ValueError("allowed is a date as YYYY-MM-DD")
+    return value
+
+
+def _check_uri(value: str) -> str:
+    """Anything else would become a local folder of that name."""
+    if "://" in value and not value.startswith("s3://"):
+        raise ValueError("allowed are a local folder and s3://bucket/prefix")
+    return value
+
+
+Uri = Annotated[str, AfterValidator(_check_uri)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
 
 
-def _setting(name: str, default: Any, description: str, **limits: Any) -> Any:  # noqa: ANN401
+def _setting(name: str, default: Any, description: str, **limits: Any) -> Any:
     """A field read from the variable `name`; the description feeds the README's table."""
     return Field(default=default, validation_alias=name, description=description, **limits)
 
@@ -73,7 +109,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     lineage_method: ExtractionMethod = _setting(
@@ -86,7 +122,7 @@ class Settings(BaseSettings):
         None,
         "How query history is read: the same three; unset, as lineage.",
     )
-    start_date: date = _setting(
+    start_date: Annotated[date, BeforeValidator(_check_date)] = _setting(
         "DBMINER_START_DATE",
         date(2026, 1, 1),
         "First day (UTC) that can be mined: a literal date.",
@@ -117,6 +153,13 @@ class Settings(BaseSettings):
         "DBMINER_MINIMUM_WINDOW_COVERAGE",
         0.5,
         "Share of the popularity window below which its check fails; 0 to 1.",
+        ge=0,
+        le=1,
+    )
+    minimum_attribution: float = _setting(
+        "DBMINER_MINIMUM_ATTRIBUTION",
+        0.8,
+        "Share of statements that must be attributed for its check to pass; 0 to 1.",
         ge=0,
         le=1,
     )
@@ -152,7 +195,7 @@ class Settings(BaseSettings):
     query_history_schema: str = _setting(
         "DBMINER_QUERY_HISTORY_SCHEMA", "query", "Schema of the query history, or of its clone."
     )
-    offline_uri: str | None = _setting(
+    offline_uri: Uri | None = _setting(
         "DBMINER_OFFLINE_URI",
         None,
         "Folder or `s3://bucket/prefix` that holds `extracted-lineage/` and "
@@ -164,7 +207,7 @@ class Settings(BaseSettings):
         "Bad lines that one extraction tolerates; each is reported.",
         ge=0,
     )
-    storage_uri: str = _setting(
+    storage_uri: Uri = _setting(
         "DBMINER_STORAGE_URI",
         "./dbminer_data",
         "Folder or `s3://bucket/prefix` of the result tables.",
@@ -238,7 +281,7 @@ def variables() -> dict[str, str]:
     }
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
+def load_settings(**overrides: Any) -> Settings:
     """Reads the settings.
 
     Args:
@@ -246,31 +289,40 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401
 
     Raises:
         SettingsError: One line for each wrong value: the variable, the value (never a secret)
-            and what is allowed; or a `DBMINER_` variable that is almost one of ours.
+            and what is allowed; and one for each `DBMINER_` variable that is almost one of ours.
     """
-    _reject_misspelt_variables()
+    # Fields are filled by alias only: by name, a variable called `ENGINE` would count as well.
+    values = {_variable(name): value for name, value in overrides.items()}
+    faults = _misspelt_variables()
     try:
-        return Settings(**overrides)
+        settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
+        raise SettingsError("\n".join([*faults, *map(_explain, error.errors())])) from None
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings
 
 
-def _reject_misspelt_variables() -> None:
+def _variable(field: str) -> str:
+    return str(Settings.model_fields[field].validation_alias)
+
+
+def _misspelt_variables() -> list[str]:
     known = variables()
-    for name in sorted(os.environ):
-        if name.startswith("DBMINER_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
-            if close:
-                raise SettingsError(f"{name} is not a setting; did you mean {close[0]}?")
+    given = os.environ.keys() | dotenv_values(ENV_FILE).keys()
+    faults = []
+    for name in sorted(given - known.keys()):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if close and name.startswith("DBMINER_"):
+            faults.append(f"{name} is not a setting; did you mean {close[0]}?")
+    return faults
 
 
-def _explain(error: Any) -> str:  # noqa: ANN401 - pydantic's own typed dict is version-bound
+def _explain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message
-    name = str(error["loc"][0])
-    field = Settings.model_fields.get(name)
-    variable = str(field.validation_alias) if field else name
+    variable = str(error["loc"][0])
     secret = any(word in variable for word in ("TOKEN", "SECRET"))
     shown = "the value" if secret else repr(error["input"])
     return f"{variable}: {shown} is not allowed: {message}. {variables().get(variable, '')}"

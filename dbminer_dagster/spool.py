@@ -25,7 +25,8 @@ class Spool:
         """Adds a part to the frame called `name`."""
         target = self.folder / name / f"{next(self._numbers):06}.parquet"
         target.parent.mkdir(exist_ok=True)
-        frame.lazy().sink_parquet(target, compression="lz4")
+        # Statistics would double the cost of a part, which is read whole anyhow.
+        frame.lazy().sink_parquet(target, compression="lz4", statistics=False)
 
     def scan(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
         """All parts of the frame called `name`; an empty frame if there is none."""

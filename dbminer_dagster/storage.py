@@ -122,7 +122,8 @@ class DeltaStorage:
 
         Raises:
             SchemaMismatchError: The frame does not have the table's columns and types.
-            RowCountError: Not all rows arrived, or rows lie outside the window.
+            RowCountError: Not all rows arrived, or rows lie outside the window; of the latter
+                nothing is written.
             StorageError: The table cannot be written.
         """
         frame = table.conform(rows.frame)
@@ -135,7 +136,13 @@ class DeltaStorage:
                 app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window]
             ),
         }
-        self._with_retries(table.name, lambda: self._sink(table.name, frame, "overwrite", options))
+        try:
+            self._with_retries(
+                table.name, lambda: self._sink(table.name, frame, "overwrite", options)
+            )
+        except StorageError:
+            _require_inside(table, window, frame)
+            raise
         return self._reconcile(table, window, rows)
 
     def _reconcile(self, table: Table, window: Window, rows: DayFrame) -> Commit:
@@ -167,6 +174,12 @@ class DeltaStorage:
         delta = self._open(table.name)
         return _rows_by_day(delta, window) if delta else {}
 
+    def newest_day(self, table: Table) -> date | None:
+        """The newest day that has rows, from the table's log alone."""
+        delta = self._open(table.name)
+        days = [partition["day"] for partition in delta.partitions()] if delta else []
+        return date.fromisoformat(max(days)) if days else None
+
     def append(self, name: str, frame: pl.DataFrame) -> None:
         """Adds rows to a table without days, such as a cache; parallel runs do not disturb."""
         self._with_retries(name, lambda: self._sink(name, frame.lazy(), "append", {}))
@@ -185,10 +198,14 @@ class DeltaStorage:
         delta = self._open(name)
         if delta is None:
             return None
-        metrics = delta.optimize.compact()
-        deleted = delta.vacuum(retention_hours=7 * 24, dry_run=False)
-        delta.create_checkpoint()
-        delta.cleanup_metadata()
+        try:
+            metrics = delta.optimize.compact()
+            # Full, since a run that was killed leaves files that no version ever named.
+            deleted = delta.vacuum(retention_hours=7 * 24, dry_run=False, full=True)
+            delta.create_checkpoint()
+            delta.cleanup_metadata()
+        except (DeltaError, OSError) as error:
+            raise self._explained(name, "maintained", error) from error
         return {
             "files_added": int(metrics["numFilesAdded"]),
             "files_removed": int(metrics["numFilesRemoved"]),
@@ -224,7 +241,7 @@ class DeltaStorage:
         except (DeltaError, OSError) as error:
             raise self._explained(table.name, "created", error) from error
 
-    def _sink(self, name: str, frame: pl.LazyFrame, mode: Any, options: dict[str, Any]) -> None:  # noqa: ANN401
+    def _sink(self, name: str, frame: pl.LazyFrame, mode: Any, options: dict[str, Any]) -> None:
         frame.sink_delta(
             self.table_uri(name),
             mode=mode,
@@ -248,7 +265,9 @@ class DeltaStorage:
         return None
 
     def _explained(self, name: str, action: str, error: Exception) -> StorageError:
-        if self._location:
+        if self._location and action == "read":
+            s3.probe_readable(self._location)
+        elif self._location:
             s3.probe_writable(self._location)
         return StorageError(
             f"Table {name!r} at {self.table_uri(name)} could not be {action}: {error}. "
@@ -258,6 +277,16 @@ class DeltaStorage:
 
 def _day_note(day: date, *, mined: bool) -> Transaction:
     return Transaction(f"day={day}", int(time.time()) if mined else 0)
+
+
+def _require_inside(table: Table, window: Window, frame: pl.LazyFrame) -> None:
+    """Says which days do not belong to the window, instead of showing rows as delta-rs does."""
+    days = frame.filter(window.holds().not_().fill_null(value=True)).select("day").unique()
+    if outside := sorted(map(str, days.collect()["day"])):
+        raise RowCountError(
+            f"Table {table.name!r} was not written: a run for {window} gave it rows of the day "
+            f"{', '.join(outside[:10])}. Report it as a bug."
+        ) from None
 
 
 def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:
@@ -271,5 +300,3 @@ def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:
         .agg(pl.col("rows").sum())
     )
     return dict(counts.iter_rows())
-
-

@@ -1,29 +1,57 @@
 """What all assets share: their metadata, and how a run reports on its days."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from dbminer_dagster.errors import DbminerError
-from dbminer_dagster.partitions import day_key
+from dbminer_dagster.partitions import daily_partitions, day_key
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import Table
+from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
 
 OWNERS = ["team:data-platform"]
-KINDS = {"databricks", "polars", "deltalake"}
-BACKFILL = dg.BackfillPolicy.single_run()
 
 
-def table_arguments(table: Table, group: str) -> dict[str, Any]:
-    """The arguments that describe the asset of a table, for `asset` or `AssetOut`."""
+def table_asset(
+    table: Table, group: str, settings: Settings, **arguments: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator of an asset that is a result table: its name, its description, its days."""
+    return dg.asset(
+        name=table.name,
+        partitions_def=daily_partitions(settings),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        **_described(table, group),
+        **arguments,
+    )
+
+
+def table_assets(
+    tables: Sequence[Table], group: str, settings: Settings, **arguments: Any
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The same for one computation that makes several tables."""
+    subset = arguments.get("can_subset", False)
+    return dg.multi_asset(
+        outs={
+            table.name: dg.AssetOut(is_required=not subset, **_described(table, group))
+            for table in tables
+        },
+        partitions_def=daily_partitions(settings),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        **arguments,
+    )
+
+
+def _described(table: Table, group: str) -> dict[str, Any]:
     return {
         "description": table.description,
         "group_name": group,
-        "kinds": KINDS,
+        "kinds": {"databricks", "polars", "deltalake"},
         "owners": OWNERS,
         "metadata": {
             "dagster/column_schema": column_schema(table),
@@ -37,14 +65,18 @@ def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                column.name,
-                type=str(column.dtype),
-                description=column.description,
-                constraints=dg.TableColumnConstraints(nullable=column.name not in table.key),
+                column.name, type=_short_type(column.dtype), description=column.description
             )
             for column in table.columns
         ]
     )
+
+
+def _short_type(dtype: pl.DataType | type[pl.DataType]) -> str:
+    """The type without its fields and units, which would push the description off the page."""
+    if isinstance(dtype, pl.List):
+        return f"List({_short_type(dtype.inner)})"
+    return "Datetime (UTC)" if isinstance(dtype, pl.Datetime) else str(dtype).partition("(")[0]
 
 
 @contextmanager
@@ -78,7 +110,17 @@ def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
 
 
 def _cell(value: object) -> str:
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.2f}" if isinstance(value, float) else str(value)
+    match value:
+        case bool():
+            text = str(value).lower()
+        case int():
+            text = f"{value:,}"
+        case float():
+            text = f"{value:.2f}"
+        case datetime():
+            text = f"{value:%Y-%m-%d %H:%M}"
+        case _:
+            text = str(value)
     return text.replace("|", "\\|").replace("\n", " ")
 
 

@@ -6,11 +6,10 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.assets.common import (
-    BACKFILL,
     absent_days,
     markdown_table,
     report_days,
-    table_arguments,
+    table_asset,
     user_errors,
 )
 from dbminer_dagster.mining.lineage import edges, history_days, known_tables, with_row_kind
@@ -19,7 +18,7 @@ from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.parse_cache import ParseCache
-from dbminer_dagster.partitions import daily_partitions, run_window, trailing
+from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     COLUMN_LINEAGE,
@@ -50,16 +49,16 @@ def lineage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
+    @table_asset(
+        TABLE_REBUILDS,
+        GROUP,
+        settings,
         ins={
             "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
             "raw_table_lineage": dg.AssetIn(
                 partition_mapping=trailing(settings.lineage_window_days)
             ),
         },
-        partitions_def=daily_partitions(settings),
-        backfill_policy=BACKFILL,
-        **table_arguments(TABLE_REBUILDS, GROUP),
     )
     def table_rebuilds(
         context: dg.AssetExecutionContext,
@@ -98,15 +97,14 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
 def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.AssetsDefinition:
     history = trailing(history_days(settings.lineage_window_days))
 
-    @dg.asset(
-        name=table.name,
+    @table_asset(
+        table,
+        GROUP,
+        settings,
         ins={
             "raw": dg.AssetIn(raw_table.name, partition_mapping=history),
             "table_rebuilds": dg.AssetIn(partition_mapping=history),
         },
-        partitions_def=daily_partitions(settings),
-        backfill_policy=BACKFILL,
-        **table_arguments(table, GROUP),
     )
     def lineage_edges(
         context: dg.AssetExecutionContext,

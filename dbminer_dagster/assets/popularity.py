@@ -7,17 +7,16 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.assets.common import (
-    BACKFILL,
     absent_days,
     markdown_table,
     report_days,
-    table_arguments,
+    table_asset,
     user_errors,
 )
 from dbminer_dagster.charts import as_markdown, bar_chart, line_chart
 from dbminer_dagster.mining.lineage import known_tables
 from dbminer_dagster.mining.popularity import example_texts, popularity_of, window_usage
-from dbminer_dagster.partitions import daily_partitions, run_window, trailing
+from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import DAILY_USAGE, POPULARITY_SCORES
 from dbminer_dagster.settings import Settings
@@ -35,7 +34,10 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     window_days = settings.popularity_window_days
     usage_window = dg.AssetIn(partition_mapping=trailing(window_days))
 
-    @dg.asset(
+    @table_asset(
+        POPULARITY_SCORES,
+        GROUP,
+        settings,
         ins={
             "daily_usage": usage_window,
             "query_references": usage_window,
@@ -43,9 +45,6 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 partition_mapping=trailing(settings.lineage_window_days)
             ),
         },
-        partitions_def=daily_partitions(settings),
-        backfill_policy=BACKFILL,
-        **table_arguments(POPULARITY_SCORES, GROUP),
     )
     def popularity_scores(
         context: dg.AssetExecutionContext,
@@ -66,11 +65,11 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 context.log.info(f"Scoring {window}: {days_present} of {window.days} days present.")
                 _write_day(
                     spool,
-                    daily_usage.filter(window.holds()),
-                    query_references.filter(window.holds()),
-                    _table_types(known.filter(lineage_window.holds())),
-                    window,
-                    days_present,
+                    usage=daily_usage.filter(window.holds()),
+                    references=query_references.filter(window.holds()),
+                    table_types=_table_types(known.filter(lineage_window.holds())),
+                    window=window,
+                    days_present=days_present,
                 )
                 figures[day] = {"days_present": days_present, "days_wanted": window.days}
             scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
@@ -92,6 +91,7 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def _write_day(
     spool: Spool,
+    *,
     usage: pl.LazyFrame,
     references: pl.LazyFrame,
     table_types: pl.LazyFrame,
@@ -143,11 +143,9 @@ def _charts(
             "table_name",
             "table_type",
             "popularity_score",
-            "percentile",
             "popularity_label",
             "read_count",
             "user_count",
-            "last_read_at",
             "last_read_by",
         )
         .collect()

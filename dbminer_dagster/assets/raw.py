@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-
 from dbminer_dagster.assets.common import (
-    BACKFILL,
     report_days,
-    table_arguments,
+    table_asset,
+    table_assets,
     user_errors,
 )
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
-from dbminer_dagster.partitions import daily_partitions, run_window
+from dbminer_dagster.partitions import run_window
 from dbminer_dagster.resources.extractor import Extraction, Extractor
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
@@ -32,14 +31,8 @@ GROUP = "raw"
 
 def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The raw assets for these settings."""
-    partitions = daily_partitions(settings)
 
-    @dg.asset(
-        deps=[QUERY_HISTORY_SOURCE],
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
-        **table_arguments(RAW_QUERY_HISTORY, GROUP),
-    )
+    @table_asset(RAW_QUERY_HISTORY, GROUP, settings, deps=[QUERY_HISTORY_SOURCE])
     def raw_query_history(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
@@ -51,14 +44,11 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             extraction = query_history_extractor.query_history(window, spool)
             yield _output(context, RAW_QUERY_HISTORY, window, extraction)
 
-    @dg.multi_asset(
-        outs={
-            table.name: dg.AssetOut(is_required=False, **table_arguments(table, GROUP))
-            for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)
-        },
+    @table_assets(
+        (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE),
+        GROUP,
+        settings,
         deps=[LINEAGE_SOURCE],
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
         can_subset=True,
     )
     def raw_lineage(
@@ -81,9 +71,8 @@ def _output(
 ) -> dg.Output:
     absent = extraction.absent_days(window)
     rows = dict(extraction.frame.group_by("day").len().collect().iter_rows())
-    report_days(
-        context, {day: {"rows": rows.get(day, 0), "covered": day not in absent} for day in window}, table
-    )
+    figures = {day: {"rows": rows.get(day, 0), "covered": day not in absent} for day in window}
+    report_days(context, figures, table)
     for day in sorted(absent):
         context.log.warning(f"{table.name}: the source does not cover {day}; it stays missing.")
     notes = {

@@ -9,11 +9,11 @@ import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.assets.common import (
-    BACKFILL,
     absent_days,
     markdown_table,
     report_days,
-    table_arguments,
+    table_asset,
+    table_assets,
     user_errors,
 )
 from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
@@ -24,7 +24,7 @@ from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.mining.usage import usage_of_day
 from dbminer_dagster.parse_cache import ParseCache
-from dbminer_dagster.partitions import daily_partitions, run_window, trailing
+from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
@@ -46,13 +46,8 @@ SESSION_DAYS = 2
 
 def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The usage assets for these settings."""
-    partitions = daily_partitions(settings)
 
-    @dg.asset(
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
-        **table_arguments(FILTERED_QUERIES, GROUP),
-    )
+    @table_asset(FILTERED_QUERIES, GROUP, settings)
     def filtered_queries(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
@@ -67,21 +62,20 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             report_days(context, _filter_figures(window, dropped), FILTERED_QUERIES)
             _hash_kept(statements, spool)
             rows = spool.scan(FILTERED_QUERIES.name, FILTERED_QUERIES.schema)
-            kept = dropped.filter(pl.col("drop_reason").is_null())["rows"].sum()
+            kept = int(dropped.filter(pl.col("drop_reason").is_null())["rows"].sum())
             yield dg.Output(
                 DayFrame(rows, absent, kept),
                 metadata={
                     "rows_in": int(dropped["rows"].sum()),
-                    "rows_kept": int(kept),
+                    "rows_kept": kept,
                     "dropped_by_reason": markdown_table(_by_reason(dropped)),
                 },
             )
 
-    @dg.multi_asset(
-        outs={
-            table.name: dg.AssetOut(**table_arguments(table, GROUP))
-            for table in (QUERY_REFERENCES, DAILY_USAGE)
-        },
+    @table_assets(
+        (QUERY_REFERENCES, DAILY_USAGE),
+        GROUP,
+        settings,
         ins={
             "filtered_queries": dg.AssetIn(),
             "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
@@ -90,8 +84,6 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 partition_mapping=trailing(settings.lineage_window_days)
             ),
         },
-        partitions_def=partitions,
-        backfill_policy=BACKFILL,
     )
     def usage(
         context: dg.AssetExecutionContext,
@@ -150,9 +142,7 @@ def _dropped(statements: pl.LazyFrame) -> pl.DataFrame:
 
 def _filter_figures(window: Window, dropped: pl.DataFrame) -> dict[date, dict[str, int]]:
     """For each day the rows in, the rows kept, and the rows dropped by each kind of reason."""
-    figures: dict[date, dict[str, int]] = {
-        day: {"rows_in": 0, "rows_kept": 0} for day in window
-    }
+    figures: dict[date, dict[str, int]] = {day: {"rows_in": 0, "rows_kept": 0} for day in window}
     for day, reason, rows in dropped.iter_rows():
         name = "rows_kept" if reason is None else f"dropped_{reason.partition(':')[0]}"
         figures[day]["rows_in"] += rows
@@ -175,7 +165,9 @@ def _hash_kept(statements: pl.LazyFrame, spool: Spool) -> None:
     kept = statements.filter(pl.col("drop_reason").is_null()).drop("drop_reason")
 
     def write(batch: pl.DataFrame) -> None:
-        spool.write(FILTERED_QUERIES.name, with_query_hash(batch).select(FILTERED_QUERIES.schema.names()))
+        spool.write(
+            FILTERED_QUERIES.name, with_query_hash(batch).select(FILTERED_QUERIES.schema.names())
+        )
 
     with ThreadPoolExecutor(max_workers=2) as threads:
         pending = []
@@ -187,9 +179,7 @@ def _hash_kept(statements: pl.LazyFrame, spool: Spool) -> None:
             task.result()
 
 
-def _write_day(
-    queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spool
-) -> Attribution:
+def _write_day(queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spool) -> Attribution:
     # The least text is an example that does not depend on the order of the input.
     texts = (
         queries.drop_nulls("query_hash")

@@ -1,11 +1,249 @@
-"""Asset checks on the result tables."""
+"""Asset checks on the result tables: nothing lost, nothing twice, nothing stale.
+
+Each check recounts from the stored tables, over the days of the popularity window that ends with
+the newest stored day, and so also finds a table that is older than what it was made from.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
 
 import dagster as dg
+import narwhals as nw
+import polars as pl
 
+from dbminer_dagster.assets.common import markdown_table
+from dbminer_dagster.mining.filters import with_drop_reason
+from dbminer_dagster.mining.lineage import history_days, with_row_kind
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import (
+    COLUMN_LINEAGE,
+    DAILY_USAGE,
+    FILTERED_QUERIES,
+    POPULARITY_SCORES,
+    QUERY_REFERENCES,
+    RAW_COLUMN_LINEAGE,
+    RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
+    TABLE_LINEAGE,
+    Table,
+)
 from dbminer_dagster.settings import Settings
+from dbminer_dagster.storage import DeltaStorage
+from dbminer_dagster.windows import Window
+
+Check = Callable[[DeltaStorage, Window], dg.AssetCheckResult]
+LISTED_DAYS = 10
+KEYED_TABLES = (
+    RAW_QUERY_HISTORY,
+    FILTERED_QUERIES,
+    QUERY_REFERENCES,
+    DAILY_USAGE,
+    POPULARITY_SCORES,
+    TABLE_LINEAGE,
+    COLUMN_LINEAGE,
+)
 
 
 def quality_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """All checks for these settings."""
-    del settings
-    return []
+    return [
+        *(_unique_keys(settings, table) for table in KEYED_TABLES),
+        *(_newest_day(settings, table) for table in (RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE)),
+        _recount(
+            settings, FILTERED_QUERIES, "every_row_accounted_for", _rows_accounted_for(settings)
+        ),
+        _recount(settings, DAILY_USAGE, "usage_matches_references", _usage_matches_references),
+        _recount(settings, DAILY_USAGE, "attribution_coverage", _attribution_coverage(settings)),
+        _recount(settings, POPULARITY_SCORES, "days_in_window", _days_in_window(settings)),
+        _edges(settings, RAW_TABLE_LINEAGE, TABLE_LINEAGE, ("source", "target")),
+        _edges(
+            settings,
+            RAW_COLUMN_LINEAGE,
+            COLUMN_LINEAGE,
+            ("source", "source_column", "target", "target_column"),
+        ),
+    ]
+
+
+DESCRIPTIONS = {
+    "keys_unique": "No key of the table stands twice on a day.",
+    "newest_minable_day_present": "The newest day that may be mined has been mined.",
+    "every_row_accounted_for": "Rows of raw history = rows kept + rows dropped for a reason.",
+    "usage_matches_references": "Each use has its references, and no more uses than statements.",
+    "attribution_coverage": "Enough statements could be attributed to what they used.",
+    "days_in_window": "The days of the popularity window have been mined.",
+    "every_edge_accounted_for": "Each pair that raw lineage holds is an edge, and no other.",
+}
+"""What holds when a check of this name passes."""
+
+
+def _recount(settings: Settings, table: Table, name: str, check: Check) -> dg.AssetChecksDefinition:
+    """A check over the window that ends with the table's newest stored day."""
+
+    @dg.asset_check(asset=table.name, name=name, description=DESCRIPTIONS[name])
+    def recount(storage: StorageResource) -> dg.AssetCheckResult:
+        newest = storage.tables.newest_day(table)
+        if newest is None:
+            return _warning(f"{table.name} holds no day yet: materialise it.")
+        return check(storage.tables, Window.trailing(newest, settings.popularity_window_days))
+
+    return recount
+
+
+def _result(faults: list[dict[str, Any]], fine: str, wrong: str) -> dg.AssetCheckResult:
+    if not faults:
+        return dg.AssetCheckResult(passed=True, description=fine)
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=wrong,
+        metadata={"faults": markdown_table(faults[:LISTED_DAYS]), "fault_count": len(faults)},
+    )
+
+
+def _warning(description: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=False, severity=dg.AssetCheckSeverity.WARN, description=description
+    )
+
+
+def _unique_keys(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
+    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+        repeated = (
+            storage.scan(table, window)
+            .group_by("day", *table.key)
+            .len("rows")
+            .filter(pl.col("rows") > 1)
+            .sort("rows", descending=True)
+            .collect()
+        )
+        return _result(
+            repeated.to_dicts(),
+            f"Every key of {window} stands once.",
+            f"Keys stand more than once; materialise {table.name} again for these days.",
+        )
+
+    return _recount(settings, table, "keys_unique", check)
+
+
+def _newest_day(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
+    name = "newest_minable_day_present"
+
+    @dg.asset_check(asset=table.name, name=name, description=DESCRIPTIONS[name])
+    def newest_minable_day_present(storage: StorageResource) -> dg.AssetCheckResult:
+        wanted = settings.newest_minable_day(datetime.now(UTC).date())
+        if storage.tables.days_present(table, Window.of_day(wanted)):
+            return dg.AssetCheckResult(passed=True, description=f"{wanted} has been mined.")
+        newest = storage.tables.newest_day(table)
+        return _warning(
+            f"{wanted} may be mined and has not been; the newest stored day is {newest}. "
+            f"Materialise {table.name} from there on, or switch on mining_schedule."
+        )
+
+    return newest_minable_day_present
+
+
+def _rows_accounted_for(settings: Settings) -> Check:
+    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+        raw = nw.from_native(storage.scan(RAW_QUERY_HISTORY, window))
+        counted = (
+            with_drop_reason(raw, settings.excluded_users)
+            .to_native()
+            .group_by("day")
+            .agg(rows=pl.len(), dropped=pl.col("drop_reason").is_not_null().sum())
+            .sort("day")
+            .collect()
+        )
+        kept = storage.row_counts(FILTERED_QUERIES, window)
+        faults = [
+            {"day": day, "rows": rows, "dropped": dropped, "kept": kept.get(day, 0)}
+            for day, rows, dropped in counted.iter_rows()
+            if rows != dropped + kept.get(day, 0)
+        ]
+        return _result(
+            faults,
+            f"All {counted['rows'].sum():,} rows of {window} are kept or dropped for a reason.",
+            "By today's rules and raw rows the counts differ; materialise filtered_queries and "
+            "what follows from it again for these days.",
+        )
+
+    return check
+
+
+def _usage_matches_references(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+    key = ["day", "reference_hash"]
+    usage = storage.scan(DAILY_USAGE, window)
+    references = storage.scan(QUERY_REFERENCES, window)
+    lost = usage.join(references, on=key, how="anti").group_by("day").len("uses_without_reference")
+    unused = (
+        references.join(usage, on=key, how="anti").group_by("day").len("references_without_use")
+    )
+    faults = pl.concat([lost.collect(), unused.collect()], how="diagonal").sort("day").to_dicts()
+    used = dict(usage.group_by("day").agg(pl.col("statement_count").sum()).collect().iter_rows())
+    kept = storage.row_counts(FILTERED_QUERIES, window)
+    faults += [
+        {"day": day, "statements": kept.get(day, 0), "uses": uses}
+        for day, uses in sorted(used.items())
+        if uses > kept.get(day, 0)
+    ]
+    return _result(
+        faults,
+        f"Uses and references of {window} agree.",
+        "They do not agree; materialise query_references and daily_usage again for these days.",
+    )
+
+
+def _attribution_coverage(settings: Settings) -> Check:
+    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+        statements = sum(storage.row_counts(FILTERED_QUERIES, window).values())
+        uses = storage.scan(DAILY_USAGE, window).select(pl.col("statement_count").sum())
+        attributed = uses.collect().item()
+        share = attributed / statements if statements else 1.0
+        return dg.AssetCheckResult(
+            passed=share >= settings.minimum_attribution,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{share:.1%} of {statements:,} statements of {window} are attributed; "
+            f"at least {settings.minimum_attribution:.0%} wanted. The metadata of daily_usage "
+            "says why the others are not.",
+            metadata={"attributed_share": share, "statements": statements},
+        )
+
+    return check
+
+
+def _days_in_window(settings: Settings) -> Check:
+    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+        present = storage.days_present(DAILY_USAGE, window)
+        missing = [str(day) for day in window if day not in present]
+        share = len(present) / window.days
+        few = share < settings.minimum_window_coverage
+        shown = ", ".join(missing[:LISTED_DAYS]) + (", …" if len(missing) > LISTED_DAYS else "")
+        return dg.AssetCheckResult(
+            passed=not missing,
+            severity=dg.AssetCheckSeverity.ERROR if few else dg.AssetCheckSeverity.WARN,
+            description=f"{len(present)} of {window.days} days of {window} have been mined."
+            + (f" Backfill {shown}." if missing else ""),
+            metadata={"days_present": len(present), "days_wanted": window.days},
+        )
+
+    return check
+
+
+def _edges(
+    settings: Settings, raw: Table, table: Table, key: tuple[str, ...]
+) -> dg.AssetChecksDefinition:
+    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+        newest: date = window.last_day
+        reach = Window.trailing(newest, history_days(settings.lineage_window_days))
+        rows = with_row_kind(storage.scan(raw, reach)).filter(pl.col("row_kind") == "edge_rows")
+        parts = [pl.col(part).str.to_lowercase() if "column" in part else part for part in key]
+        pairs = rows.select(parts).drop_nulls().unique().select(pl.len()).collect().item()
+        edges = storage.row_counts(table, Window.of_day(newest)).get(newest, 0)
+        return _result(
+            [] if pairs == edges else [{"day": newest, "raw_pairs": pairs, "edges": edges}],
+            f"All {edges:,} edges of {newest} have their rows, and all rows their edge.",
+            f"They do not agree; materialise {table.name} again for this day.",
+        )
+
+    return _recount(settings, table, "every_edge_accounted_for", check)

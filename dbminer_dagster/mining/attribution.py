@@ -58,13 +58,13 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
         texts: `query_hash` and `statement_text`: one example of each template.
         evidence: What to go by.
     """
-    lineage_sets = sets_by_lineage(
+    by_lineage = sets_by_lineage(
         statements,
         evidence.table_lineage,
         evidence.column_lineage,
         evidence.excluded_catalogs,
     )
-    found = with_lineage(statements, lineage_sets).with_row_index("row")
+    found = with_lineage(statements, by_lineage.statements).with_row_index("row")
     rest = found.filter(pl.col("set_key").is_null(), pl.col("query_hash").is_not_null())
     hashes = rest.lazy().select("query_hash").unique()
     by_text = sets_by_text(
@@ -76,7 +76,7 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
         evidence.excluded_catalogs,
     )
     attributed = _merged(found, by_text)
-    sets = pl.concat([source.select("set_key", *KINDS) for source in (lineage_sets, by_text.sets)])
+    sets = pl.concat([source.select("set_key", *KINDS) for source in (by_lineage.sets, by_text.sets)])
     unresolved = _unresolved(by_text)
     return Attribution(
         statements=attributed,
@@ -116,7 +116,8 @@ def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
 def _unresolved(by_text: TextSets) -> pl.DataFrame:
     statements = by_text.statements.group_by("context_id").agg(statement_count=pl.len())
     return (
-        by_text.names.filter(pl.col("reason").is_not_null())
+        by_text.names.drop_nulls("reason")
+        .unique(["context_id", "name"])
         .join(statements, on="context_id")
         .group_by("name", "reason")
         .agg(pl.col("statement_count").sum().cast(pl.Int64))

@@ -47,15 +47,13 @@ def with_session(
         (pl.element().str.count_matches(".", literal=True) < 2)  # noqa: PLR2004
         | pl.element().str.contains("`", literal=True)
     )
-    short = templates.filter(has_short_name.list.any()).select("query_hash", needs_session=True)
-    session = pl.when("needs_session").then("session_id")
-    return (
-        statements.join(short, on="query_hash", how="left")
-        .with_columns(session_id=session)
+    short = templates.filter(has_short_name.list.any()).select("query_hash")
+    placed = (
+        statements.join(short, on="query_hash", how="semi")
         .sort("start_time")
         .join_asof(states, on="start_time", by="session_id", check_sortedness=False)
-        .drop("needs_session")
     )
+    return pl.concat([placed, statements.join(short, on="query_hash", how="anti")], how="diagonal")
 
 
 def sets_by_text(

@@ -9,14 +9,14 @@ READ_TYPES = ("SELECT",)
 WRITE_TYPES = (
     "INSERT", "MERGE", "UPDATE", "DELETE", "TRUNCATE", "COPY", "CREATE", "REPLACE", "REFRESH",
 )  # fmt: skip
-OWN_TAG = '"application":"dbminer"'
+OWN_TAG = r'"application"\s*:\s*"dbminer"'
 """The query tag that marks the miner's own statements, as it stands in `query_tags`."""
 
 
 def glob_pattern(globs: Sequence[str]) -> str:
     """A regular expression that matches whole names as any of the globs, in any case."""
     alternatives = (re.escape(glob).replace(r"\*", ".*").replace(r"\?", ".") for glob in globs)
-    return f"(?i)^(?:{'|'.join(alternatives)})$"
+    return f"(?is)^(?:{'|'.join(alternatives)})$"
 
 
 def with_drop_reason(statements: nw.LazyFrame, excluded_users: Sequence[str] = ()) -> nw.LazyFrame:
@@ -31,7 +31,7 @@ def with_drop_reason(statements: nw.LazyFrame, excluded_users: Sequence[str] = (
     """
     status = nw.col("status").fill_null("unknown")
     kind = nw.col("statement_type").fill_null("unknown")
-    own = nw.col("query_tags").fill_null("").str.contains(OWN_TAG, literal=True)
+    own = nw.col("query_tags").fill_null("").str.contains(OWN_TAG)
     reason = (
         nw.when(status != "FINISHED")
         .then(nw.concat_str(nw.lit("status:"), status))

@@ -72,7 +72,7 @@ def edges(
     seen = pl.col("last_event_time")
     own = pl.col("statement_id") == pl.col("rebuild_statement_id")
     found = rows.group_by(key).agg(
-        *(_type(end).sort_by(**newest).last().alias(f"{end}_type") for end in ENDS),
+        *(_newest_type(end).alias(f"{end}_type") for end in ENDS),
         first_seen=pl.col("first_event_time").min(),
         last_seen=seen.max(),
         # The rebuild's own edges stay, even where its event is a little older than its start.
@@ -91,9 +91,11 @@ def edges(
     )
 
 
-def _type(end: str) -> pl.Expr:
+def _newest_type(end: str) -> pl.Expr:
+    """The type that the newest event gives; REST tells none for the table that was asked for."""
     is_path = pl.col(f"{end}_name").is_null()
-    return pl.when(is_path).then(pl.lit("PATH")).otherwise(pl.col(f"{end}_type"))
+    kind = pl.when(is_path).then(pl.lit("PATH")).otherwise(pl.col(f"{end}_type"))
+    return kind.sort_by("last_event_time", "statement_id", kind).drop_nulls().last()
 
 
 def _last_rebuilds(rebuilds: pl.LazyFrame) -> pl.LazyFrame:

@@ -18,9 +18,9 @@ def name_parts(name: str) -> tuple[str, ...]:
     """Split a name into its parts, without their back-quotes; the inverse of `table_name`."""
     parts: list[str] = []
     position = 0
-    while match := _PART.match(name, position):
+    while name and (match := _PART.match(name, position)):
         quoted, plain = match.groups()
-        parts.append(plain.strip() if quoted is None else quoted.replace("``", "`"))
+        parts.append(plain if quoted is None else quoted.replace("``", "`"))
         position = match.end()
         if not match[0].endswith("."):
             break

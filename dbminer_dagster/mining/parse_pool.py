@@ -22,6 +22,9 @@ PIECES = 8
 MAX_ATTEMPTS = 3
 
 
+_Answers = Future[list[References]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     keys: Sequence[str]
@@ -45,12 +48,12 @@ class ParsePool:
         """Set up a pool without starting it.
 
         Args:
-            workers: Number of processes; by default one for each usable core.
+            workers: Number of processes; by default one for each core.
             chunk_size: Texts handed to a worker at a time.
             timeout_s: Seconds that a chunk, and in the end a single text, may take.
             parser: A function that worker processes can import.
         """
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or os.cpu_count() or 1
         self._chunk_size = chunk_size
         self._timeout_s = timeout_s
         self._parser = parser
@@ -70,38 +73,39 @@ class ParsePool:
     def parse(self, texts: Mapping[str, str]) -> Iterator[tuple[str, References]]:
         """Parse every text; yields each key once, in any order, with its references."""
         waiting = deque(_chunks(texts, self._chunk_size))
-        running: dict[Future[list[References]], _Chunk] = {}
+        running: dict[_Answers, tuple[_Chunk, ProcessPool]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self._workers:
-                    chunk = waiting.popleft()
-                    running[self._submit([texts[key] for key in chunk.keys])] = chunk
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    chunk = running.pop(future)
-                    error = future.exception()
+                    chunk, pool = waiting.popleft(), self._started()
+                    work = (self._parser, [texts[key] for key in chunk.keys])
+                    future = pool.schedule(_parse_all, args=work, timeout=self._timeout_s)
+                    running[future] = chunk, pool
+                for future in _finished(running):
+                    chunk, _ = running.pop(future)
+                    # Without an answer it was lost in the fall of its pool.
+                    error = future.exception() if future.done() else BrokenProcessPool()
                     if error is None:
                         yield from zip(chunk.keys, future.result(), strict=True)
-                    elif isinstance(error, BrokenProcessPool) and chunk.attempt < MAX_ATTEMPTS:
-                        # All chunks in flight fail with the pool; most of them are innocent.
-                        self._stop()
-                        waiting.append(_Chunk(chunk.keys, chunk.attempt + 1))
-                    elif len(chunk.keys) > 1:
-                        waiting.extend(_pieces(chunk))
+                    elif retries := _retries(chunk, error):
+                        waiting.extend(retries)
                     else:
                         yield chunk.keys[0], References.failed(self._reason(error))
         finally:
             for future in running:
                 future.cancel()
 
-    def _submit(self, texts: list[str]) -> Future[list[References]]:
+    def _started(self) -> ProcessPool:
+        """The running pool; a new one when there is none or it has broken down."""
         if self._pool is None or not self._pool.active:
             self._stop()
             self._pool = ProcessPool(
                 max_workers=self._workers,
                 initializer=_prepare_worker,
-                context=multiprocessing.get_context("spawn"),
+                # The protocol knows the Unix connection type only.
+                context=multiprocessing.get_context("spawn"),  # pyright: ignore[reportArgumentType]
             )
-        return self._pool.schedule(_parse_all, args=(self._parser, texts), timeout=self._timeout_s)
+        return self._pool
 
     def _stop(self) -> None:
         if self._pool is not None:
@@ -130,10 +134,23 @@ def _chunks(texts: Mapping[str, str], size: int) -> Iterator[_Chunk]:
         yield _Chunk(keys)
 
 
-def _pieces(chunk: _Chunk) -> Iterator[_Chunk]:
+def _finished(running: Mapping[_Answers, tuple[_Chunk, ProcessPool]]) -> list[_Answers]:
+    """Wait until a chunk has an answer, or never will because its pool broke down."""
+    while True:
+        wait(running, timeout=1, return_when=FIRST_COMPLETED)
+        if found := [f for f, (_, pool) in running.items() if f.done() or not pool.active]:
+            return found
+
+
+def _retries(chunk: _Chunk, error: BaseException) -> list[_Chunk]:
+    """What to try again of a chunk that failed; nothing when its one text is to blame."""
+    if isinstance(error, BrokenProcessPool) and chunk.attempt < MAX_ATTEMPTS:
+        # All chunks in flight fail with the pool, and most of them are innocent.
+        return [_Chunk(chunk.keys, chunk.attempt + 1)]
+    if len(chunk.keys) == 1:
+        return []
     size = -(-len(chunk.keys) // PIECES)
-    for start in range(0, len(chunk.keys), size):
-        yield _Chunk(chunk.keys[start : start + size])
+    return [_Chunk(chunk.keys[start : start + size]) for start in range(0, len(chunk.keys), size)]
 
 
 def _prepare_worker() -> None:

@@ -220,6 +220,6 @@ def _asset_names(asset_type: str) -> dict[str, pl.Expr]:
     column = asset.str.extract(r"\.(`(?:[^`]|``)*`|[^.`]*)$")
     table_length = asset.str.len_chars() - column.str.len_chars() - 1
     unquoted = pl.when(column.str.starts_with("`")).then(
-        column.str.slice(1, column.str.len_chars() - 2).str.replace_all("``", "`")
+        column.str.head(-1).str.slice(1).str.replace_all("``", "`", literal=True)
     ).otherwise(column)  # fmt: skip
     return {"table_name": asset.str.slice(0, table_length), "column_name": unquoted}

@@ -44,7 +44,7 @@ def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]
         tables were left out.
     """
     name = pl.col("name")
-    is_excluded = in_catalogs(pl.col("table"), excluded).fill_null(value=False)
+    is_excluded = in_catalogs(pl.col("table"), excluded)
     lists = [
         name.filter(pl.col("kind") == kind, ~is_excluded).drop_nulls().unique().sort().alias(kind)
         for kind in KINDS

@@ -22,10 +22,12 @@ def quoted(part: pl.Expr) -> pl.Expr:
 
 
 def in_catalogs(name: pl.Expr, globs: Sequence[str]) -> pl.Expr:
-    """Whether a full table name lies in one of the catalogs."""
+    """Whether a full table name lies in one of the catalogs; false for a null name."""
     if not globs:
         return pl.lit(value=False)
-    return name.str.contains(glob_pattern(globs).removesuffix("$") + r"\.")
+    catalog = name.str.extract(r"^(`(?:[^`]|``)*`|[^.`]*)\.").str.strip_chars("`")
+    unquoted = catalog.str.replace_all("``", "`", literal=True)
+    return unquoted.str.contains(glob_pattern(globs)).fill_null(value=False)
 
 
 def suffixes(known_tables: pl.Series) -> pl.DataFrame:
@@ -37,7 +39,7 @@ def suffixes(known_tables: pl.Series) -> pl.DataFrame:
     rows = [
         (table_name(parts[start:]), name)
         for name in known_tables
-        if len(parts := name_parts(name)) == FULL_NAME_PARTS
+        if len(parts := _parts(name)) == FULL_NAME_PARTS
         for start in (1, 2)
     ]
     matches = pl.DataFrame(rows, schema={"suffix": pl.String, "match": pl.String}, orient="row")
@@ -45,6 +47,11 @@ def suffixes(known_tables: pl.Series) -> pl.DataFrame:
         match_count=pl.col("match").n_unique(),
         match=pl.when(pl.col("match").n_unique() == 1).then(pl.col("match").first()),
     )
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """As `name_parts`, faster for the many names that hold nothing odd."""
+    return name_parts(name) if "`" in name else tuple(name.split("."))
 
 
 def resolve(names: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -60,13 +67,13 @@ def resolve(names: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """
     spelled = names["name"].unique()
     parts = pl.DataFrame(
-        {"name": spelled, "part_count": [len(name_parts(name)) for name in spelled]},
-        schema={"name": pl.String, "part_count": pl.Int64},
+        [(name, len(parts := _parts(name)), parts[-1]) for name in spelled],
+        schema={"name": pl.String, "part_count": pl.Int64, "last_part": pl.String},
+        orient="row",
     )
     count = pl.col("part_count")
-    is_view = (count == 1) & pl.col("temporary_views").str.split(SEPARATOR).list.contains(
-        pl.col("name")
-    ).fill_null(value=False)
+    views = pl.col("temporary_views").str.split(SEPARATOR)
+    is_view = (count == 1) & views.list.contains(pl.col("last_part")).fill_null(value=False)
     schema, catalog = (quoted(pl.col(f"default_{part}")) for part in ("schema", "catalog"))
     with_schema = pl.when(count == 1).then(
         pl.concat_str([schema, "name"], separator=".", ignore_nulls=True)
@@ -96,7 +103,7 @@ def resolve(names: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("ambiguous"))
             .otherwise(pl.lit("unknown_table"))
         )
-        .drop("by_session", "suffix", "is_view", "part_count", "match", "match_count")
+        .drop("by_session", "suffix", "is_view", *parts.columns[1:], "match", "match_count")
         .collect()
     )
 

@@ -19,7 +19,11 @@ STATE_SCHEMA = pl.Schema(
         "temporary_views": pl.String,
     }
 )
+UNCHANGED = ("dbminer_catalog", "dbminer_schema")
 _PROBE = "dbminer_probe"
+
+Defaults = tuple[str | None, str | None]
+"""Catalog and schema."""
 
 
 def session_states(history: pl.LazyFrame) -> pl.DataFrame:
@@ -45,34 +49,39 @@ def session_states(history: pl.LazyFrame) -> pl.DataFrame:
         .sort("session_id", "start_time", "statement_id")
     )
     effects = {text: _effect(text) for text in changes["statement_text"].unique()}
-    return pl.DataFrame(_fold(changes, effects), schema=STATE_SCHEMA, orient="row").sort(
-        "start_time"
-    )
+    states = pl.DataFrame(_fold(changes, effects), schema=STATE_SCHEMA, orient="row")
+    return states.sort("start_time", maintain_order=True)
 
 
-def _effect(text: str) -> tuple[tuple[str, ...] | None, References]:
-    """What the text sets as defaults (catalog and schema, or schema alone), and its references.
+def _effect(text: str) -> tuple[Defaults, References]:
+    """The defaults that the text leaves where those before it are `UNCHANGED`; its references.
 
-    A one-part name that stands behind the text shows which defaults the text leaves.
+    A one-part name that stands behind the text shows them. Defaults that the text sets to what
+    cannot be told, such as a parameter's value, are unknown from then on: nothing is guessed.
     """
-    probed = referenced_tables(f"{text}\n;SELECT * FROM {_PROBE}")
-    found = [name_parts(name) for name in probed.reads if name.endswith(_PROBE)]
-    defaults = found[0][:-1] if found else ()
-    return defaults or None, probed
+    catalog, schema = UNCHANGED
+    probed = referenced_tables(f"{text}\n;SELECT * FROM {_PROBE}", catalog=catalog, schema=schema)
+    found = [parts for name in probed.reads if (parts := name_parts(name))[-1] == _PROBE]
+    if not found:
+        return UNCHANGED, probed
+    catalog, schema, _ = (None, None, *found[0])[-3:]
+    return (catalog, schema), probed
 
 
-def _fold(
-    changes: pl.DataFrame, effects: Mapping[str, tuple[tuple[str, ...] | None, References]]
-) -> list[tuple]:
+def _fold(changes: pl.DataFrame, effects: Mapping[str, tuple[Defaults, References]]) -> list[tuple]:
     states: list[tuple] = []
-    session, catalog, schema, views = None, None, None, ()
+    session: str | None = None
+    defaults: Defaults = (None, None)
+    views: tuple[str, ...] = ()
     for session_id, start_time, _, text in changes.iter_rows():
         if session_id != session:
-            session, catalog, schema, views = session_id, None, None, ()
-        defaults, references = effects[text]
-        if defaults is not None:
-            catalog = defaults[-2] if len(defaults) > 1 else catalog
-            schema = defaults[-1]
+            session, defaults, views = session_id, (None, None), ()
+        left, references = effects[text]
+        defaults = (_after(defaults[0], left, 0), _after(defaults[1], left, 1))
         views = tuple(sorted({*views, *references.temporary_views}))
-        states.append((session_id, start_time, catalog, schema, SEPARATOR.join(views)))
+        states.append((session_id, start_time, *defaults, SEPARATOR.join(views)))
     return states
+
+
+def _after(before: str | None, left: Defaults, index: int) -> str | None:
+    return before if left[index] == UNCHANGED[index] else left[index]

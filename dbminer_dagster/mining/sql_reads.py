@@ -11,6 +11,7 @@ from dbminer_dagster.mining.names import name_parts
 from dbminer_dagster.mining.references import Findings, References, Session
 from dbminer_dagster.mining.sql_tokens import (
     DATABRICKS,
+    bare_joins,
     first_keyword,
     nesting,
     read_name,
@@ -28,6 +29,7 @@ MAX_PARSED_LENGTH = 1 << 20
 MAX_LENGTH = 16 << 20
 # Far below the some 6,000 levels at which the compiled parser overflows the C stack.
 MAX_DEPTH = 500
+MAX_BARE_JOINS = 10
 
 _EXPRESSIONS: Handlers = {**sql_queries.EXPRESSIONS, **sql_changes.EXPRESSIONS}
 _TREES = (
@@ -116,10 +118,8 @@ def _find(tokens: Sequence[Token], sql: str, findings: Findings) -> bool:
 
 def _parse(tokens: Sequence[Token], sql: str) -> tuple[exp.Expr | None, str]:
     """The syntax tree, or `None` and the reason."""
-    if len(sql) > MAX_PARSED_LENGTH:
-        return None, "the text is too long to parse"
-    if len(tokens) > MAX_DEPTH and nesting(tokens) > MAX_DEPTH:
-        return None, "the text nests too deep to parse"
+    if problem := _danger(tokens, sql):
+        return None, problem
     try:
         trees = DATABRICKS.parser().parse(list(tokens), sql)
     except RecursionError:
@@ -132,6 +132,17 @@ def _parse(tokens: Sequence[Token], sql: str) -> tuple[exp.Expr | None, str]:
         return None, f"the parser failed with {type(error).__name__}"
     tree = trees[0] if len(trees) == 1 else None
     return (tree, "") if isinstance(tree, _TREES) else (None, "the statement is not known")
+
+
+def _danger(tokens: Sequence[Token], sql: str) -> str:
+    """What would make the parser crash or take for ever; empty for nearly all texts."""
+    if len(sql) > MAX_PARSED_LENGTH:
+        return "the text is too long to parse"
+    if len(tokens) > MAX_DEPTH and nesting(tokens) > MAX_DEPTH:
+        return "the text nests too deep to parse"
+    if bare_joins(tokens) > MAX_BARE_JOINS:
+        return "the text joins too many tables without a condition to parse"
+    return ""
 
 
 def _change_defaults(tokens: Sequence[Token], session: Session) -> None:

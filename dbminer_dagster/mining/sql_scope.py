@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 BEFORE_SELECT_LIST = -1
 AFTER_SELECT_LIST = 1 << 30
 
+# Catalog, schema, table.
+_MAX_QUALIFIERS = 3
 # Every table answers to these, without having such columns.
 _PSEUDO_COLUMNS = frozenset(
     {"_metadata", "_change_type", "_commit_version", "_commit_timestamp", "_rescued_data"}
@@ -54,7 +56,7 @@ class Scope:
     def add(self, qualifier: Sequence[str], table: str | None) -> None:
         """Add a source that may be called by each ending of `qualifier`."""
         self.sources.append(table)
-        for start in range(len(qualifier)):
+        for start in range(max(0, len(qualifier) - _MAX_QUALIFIERS), len(qualifier)):
             key = tuple(qualifier[start:])
             self.tables[key] = None if key in self.tables else table
 
@@ -72,7 +74,7 @@ class Scope:
             return None
         scope: Scope | None = self
         while scope is not None:
-            for length in range(min(3, len(parts) - 1), 0, -1):
+            for length in range(min(_MAX_QUALIFIERS, len(parts) - 1), 0, -1):
                 qualifier = tuple(parts[:length])
                 if qualifier in scope.tables:
                     return _pair(scope.tables[qualifier], parts[length])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sqlglot import Token, TokenType
 from sqlglot.dialects.dialect import Dialect
 
-from dbminer_dagster.mining.sql_words import STARTS_NO_NAME, TRANSACTION
+from dbminer_dagster.mining.sql_words import BEFORE_QUERY, STARTS_NO_NAME, TRANSACTION
 
 DATABRICKS = Dialect.get_or_raise("databricks")
 
@@ -20,14 +20,21 @@ _OTHER_NESTING = {
     TokenType.LT: 1,
     TokenType.GT: -1,
 }
+_JOINS = frozenset({TokenType.JOIN, TokenType.STRAIGHT_JOIN})
+_NO_CONDITION = frozenset({TokenType.CROSS, TokenType.NATURAL})
+_CONDITION = frozenset({TokenType.ON, TokenType.USING})
+_NAMES = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
 _PREFIXES = frozenset({TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE})
+_QUERY = frozenset({TokenType.SELECT, TokenType.FROM})
+_SOURCE = _JOINS | {TokenType.FROM}
 
 
-_UPSETTING = re.compile(r"@|/\*\+|evolution|recursion", re.IGNORECASE)
+_UPSETTING = re.compile(r"@|/\*\+|\b(?:evolution|recursion|table)\b", re.IGNORECASE)
+_QUERY_FOR_TABLE = (TokenType.SELECT, "SELECT"), (TokenType.STAR, "*"), (TokenType.FROM, "FROM")
 
 
 def tokenize(sql: str) -> list[Token]:
-    """The tokens of a text, without those that bear on no reference and upset the parser."""
+    """The tokens of a text, without those that mislead the parser and bear on no reference."""
     tokens = DATABRICKS.tokenize(sql)
     if _UPSETTING.search(sql):
         tokens = list(_plain(tokens))
@@ -35,21 +42,42 @@ def tokenize(sql: str) -> list[Token]:
 
 
 def _plain(tokens: Sequence[Token]) -> Iterator[Token]:
-    """Leave out hints, `@version` behind a name, WITH SCHEMA EVOLUTION, MAX RECURSION LEVEL n."""
+    """Leave out hints, `@version`, WITH SCHEMA EVOLUTION, MAX RECURSION LEVEL; expand `TABLE t`."""
     index = 0
     while index < len(tokens):
         token = tokens[index]
-        if token.token_type == TokenType.HINT:
-            index += 1
-        elif _is_version(tokens, index):
-            index += 2
-        elif word(tokens, index) == "WITH" and word(tokens, index + 2) == "EVOLUTION":
-            index += 3
-        elif word(tokens, index) == "MAX" and word(tokens, index + 1) == "RECURSION":
-            index += 4
+        skipped = _skipped(tokens, index)
+        if skipped:
+            index += skipped
+            continue
+        if token.token_type == TokenType.TABLE and _is_query(tokens, index):
+            yield from (Token(kind, text) for kind, text in _QUERY_FOR_TABLE)
         else:
             yield token
-            index += 1
+        index += 1
+
+
+def _skipped(tokens: Sequence[Token], index: int) -> int:
+    """How many tokens from `index` on bear on no reference."""
+    if tokens[index].token_type == TokenType.HINT:
+        return 1
+    if _is_version(tokens, index):
+        return 2
+    if word(tokens, index) == "WITH" and word(tokens, index + 2) == "EVOLUTION":
+        return 3
+    if word(tokens, index) == "MAX" and word(tokens, index + 1) == "RECURSION":
+        return 4
+    return 0
+
+
+def _is_query(tokens: Sequence[Token], index: int) -> bool:
+    """Whether the `TABLE` at `index` is short for SELECT * FROM, not part of a longer phrase."""
+    before = word(tokens, index - 1)
+    if index > 0 and before not in BEFORE_QUERY:
+        return False
+    if before == "(" and index > 1 and tokens[index - 2].token_type in _NAMES:
+        return False  # an argument, or a column of that name
+    return bool(read_name(tokens, index + 1)[0])
 
 
 def _is_version(tokens: Sequence[Token], index: int) -> bool:
@@ -77,15 +105,14 @@ def statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 def first_keyword(tokens: Sequence[Token]) -> str:
     """The upper-case word that a statement starts with, opening parentheses aside."""
-    for token in tokens:
-        if token.token_type != TokenType.L_PAREN:
-            return "" if token.token_type in LITERALS else token.text.upper()
-    return ""
+    words = (word(tokens, index) for index in range(len(tokens)))
+    return next((first for first in words if first != "("), "")
 
 
 def nesting(tokens: Sequence[Token]) -> int:
     """How deep a recursive parser has to descend, seen from above; -1 when unbalanced."""
     parentheses = others = prefixes = deepest = 0
+    before = None
     for token in tokens:
         kind = token.token_type
         if kind in _OPENING:
@@ -94,9 +121,25 @@ def nesting(tokens: Sequence[Token]) -> int:
                 return -1
         elif kind in _OTHER_NESTING:
             others = max(0, others + _OTHER_NESTING[kind])
+        elif kind in _QUERY and before in _SOURCE:
+            others += 1  # a query without parentheses, which nothing closes
         prefixes = prefixes + 1 if kind in _PREFIXES else 0
+        before = kind
         deepest = max(deepest, parentheses + others + prefixes)
     return deepest if parentheses == 0 else -1
+
+
+def bare_joins(tokens: Sequence[Token]) -> int:
+    """The longest run of joins that lack a condition; each one doubles the parser's work."""
+    run = longest = 0
+    for index, token in enumerate(tokens):
+        kind = token.token_type
+        if kind in _JOINS and tokens[index - 1].token_type not in _NO_CONDITION:
+            run += 1
+            longest = max(longest, run)
+        elif kind in _CONDITION:
+            run = 0
+    return longest
 
 
 def word(tokens: Sequence[Token], index: int) -> str:
@@ -105,7 +148,8 @@ def word(tokens: Sequence[Token], index: int) -> str:
         return ""
     token = tokens[index]
     is_quoted = token.token_type in LITERALS or token.token_type == TokenType.IDENTIFIER
-    return "" if is_quoted else token.text.upper()
+    # One token may hold two words, as GROUP BY does.
+    return "" if is_quoted else token.text.upper().split(maxsplit=1)[0]
 
 
 def read_name(tokens: Sequence[Token], start: int) -> tuple[list[str], int]:

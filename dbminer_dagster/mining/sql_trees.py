@@ -29,7 +29,7 @@ def _unusual_parts(this: object) -> list[str]:
     if type(this) is exp.Anonymous and this.name.upper() in NAMING_FUNCTIONS:
         arguments = this.args.get("expressions")
         if arguments and type(arguments[0]) is exp.Literal and arguments[0].is_string:
-            return list(name_parts(arguments[0].args["this"]))
+            return [part.strip() for part in name_parts(arguments[0].args["this"])]
         return []
     parts: list[str] = []
     while type(this) is exp.Dot and type(this.args["expression"]) is exp.Identifier:

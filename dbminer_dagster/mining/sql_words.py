@@ -40,5 +40,6 @@ NO_TABLE_CLAUSE = _words("ALTER CACHE DESCRIBE DROP ON REFRESH RETURNS")
 # After these a statement of a script begins.
 BEFORE_STATEMENT = _words("; ATOMIC BEGIN DO ELSE THEN")
 STARTS_QUERY = _words("( FROM SELECT TABLE VALUES WITH")
+BEFORE_QUERY = _words("( ; ALL AS DISTINCT EXCEPT INTERSECT MINUS UNION")
 # What follows `BEGIN` when it opens a transaction and not a script.
 TRANSACTION = _words("; TRANSACTION WORK")

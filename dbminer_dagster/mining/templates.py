@@ -1,28 +1,59 @@
-"""Templates: statement texts without literals and comments, and their stable 128-bit hashes.
+r"""Templates: statement texts without literals and comments, and their stable 128-bit hashes.
 
 Everything that repeats with other values falls onto one template, so that text is parsed once
 however often it runs. Two texts may share a template only if they use the same tables and
-columns; where a literal may decide that, the text keeps its strings.
+columns. So a mark tells where a literal or a comment stood and which of them it was: in
+`SELECT 'a' b` the `b` is an alias, in `SELECT /* a */ b` a column.
 """
 
 from hashlib import blake2b
 
 import polars as pl
 
-STRING = r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\""
-COMMENT = r"--[^\n]*|/\*(?s:.*?)\*/"
-# No exponent: `a.b.1e5` and `a.b.1e6` are names, and digits within a word never match.
-NUMBER = r"\b[0-9]+(?:\.[0-9]+)?\b"
-QUOTED_NAME = "`[^`]*`"
+MARK = "\x1a"
+_TEXT = "__text"
+_ROW = "__row"
 
-LITERAL_DECIDES = (
-    r"(?i)\bidentifier\s*\(|\btable_changes\s*\(|\bexecute\s+immediate\b|^\s*(?:use|set)\b"
+# Each form is deterministic from left to right: that lets the regex engine find its groups fast.
+_COMMENT_BODY = r"(?:[^*/]|/+[^*/])*"
+# A comment within a comment does not match: its first sign stays and tells, see `_KEPT_AS_IS`.
+_COMMENT_REST = rf"{_COMMENT_BODY}\*+(?:[^*/]{_COMMENT_BODY}\*+)*/"
+_SINGLE_REST = r"(?:[^'\\]|\\.)*'"
+_DOUBLE_REST = r'(?:[^"\\]|\\.)*"'
+# No exponent: `a.b.1e5` and `a.b.1e6` are names, and digits within a word never match.
+_NUMBER = r"\b[0-9]+(?:\.[0-9]+)?\b"
+_OTHERS = rf"(--)[^\n\r]*|(/\*){_COMMENT_REST}|(`[^`]*`|{MARK})|{_NUMBER}"
+_LITERALS = rf"(?s)('){_SINGLE_REST}|(\"){_DOUBLE_REST}|{_OTHERS}"
+_LITERALS_BUT_STRINGS = rf"(?s)('{_SINGLE_REST})|(\"{_DOUBLE_REST})|{_OTHERS}"
+_REPLACEMENT = "${1}${2}${3}${4}${5}" + MARK
+
+# What follows is looked for in templates, where only code is left.
+_GAP = rf"(?:\s|--{MARK}|/\*{MARK})*"
+_KEPT_AS_IS = "|".join(
+    (
+        r"(?:\b|[0-9])[rx]['\"]",  # a backslash in a raw string does not escape its end
+        rf"/\*(?:[^{MARK}]|$)",  # a comment within a comment, or one without an end
+        r"\{#",  # the parser takes a Jinja comment for a comment
+        rf"[.$#@]{_GAP}['\"]?{MARK}",  # `a.b.1`: the number is a part of a name
+        rf"(?:^|[^'\"`*]){MARK}\.",  # `1.a`: likewise
+        rf"{MARK}{MARK}",  # the mark itself stands in the text
+    )
 )
-"""Texts in which a string may name a table, a schema or a catalog."""
-RAW_STRING = r"(?i)\br['\"]"
-"""Raw strings end where the plain pattern would not see it: such texts stay as they are."""
-EMPTY_LIST = r"\((?:\s*,)*\s*\)"
-EMPTY_ROWS = r"\(\)(?:\s*,\s*\(\))+"
+_STRING_NAMES_TABLE = "|".join(
+    (
+        rf"\bidentifier{_GAP}\(",
+        rf"\btable_changes{_GAP}\(",
+        r"\bimmediate\b",
+        rf"\buse{_GAP}(?:(?:catalog|schema|database|namespace)\b|['\"])",
+        rf"\bset{_GAP}catalog\b",
+    )
+)
+_LITERAL = (
+    rf"(?:[-+]?{MARK}|(?i:(?:date|timestamp)\s*)?(?:['\"]{MARK})+|(?i:null|true|false))"
+)
+_LIST = rf"\(\s*{_LITERAL}(?:\s*,\s*{_LITERAL})*\s*\)"
+_FOLDED = f"({MARK}{MARK})"
+_ROWS = rf"\({MARK}{MARK}\)(?:\s*,\s*\({MARK}{MARK}\))+"
 
 
 def with_query_hash(frame: pl.DataFrame, text: str = "statement_text") -> pl.DataFrame:
@@ -32,61 +63,45 @@ def with_query_hash(frame: pl.DataFrame, text: str = "statement_text") -> pl.Dat
         frame: Any frame; row order is kept.
         text: The column that holds the texts.
     """
-    texts = frame.lazy().select(pl.col(text)).with_row_index("__row").collect()
-    hashes = _hashes(_templates(texts.drop_nulls(text), text))
-    return frame.with_columns(
-        texts.select("__row").join(hashes, on="__row", how="left", maintain_order="left")[
-            "query_hash"
-        ]
-    )
-
-
-def _templates(texts: pl.DataFrame, text: str) -> pl.DataFrame:
-    """`__row` and `template`. Each kind of text is filtered out first: `when` would run all."""
-    column = pl.col(text)
-    raw, guarded, quoted = (
-        column.str.contains(RAW_STRING),
-        column.str.contains(LITERAL_DECIDES),
-        column.str.contains("`", literal=True),
-    )
-    kinds = (
-        (raw, column),
-        (
-            ~raw & guarded,
-            _replaced(column, keep=f"{STRING}|{QUOTED_NAME}", drop=f"{COMMENT}|{NUMBER}"),
-        ),
-        (
-            ~raw & ~guarded & quoted,
-            _replaced(column, keep=QUOTED_NAME, drop=f"{STRING}|{COMMENT}|{NUMBER}"),
-        ),
-        (
-            ~raw & ~guarded & ~quoted,
-            column.str.replace_all(f"(?s:{STRING})|{COMMENT}|{NUMBER}", " "),
-        ),
-    )
-    parts = [texts.lazy().filter(kind).select("__row", template=form) for kind, form in kinds]
-    return pl.concat(parts).collect()
-
-
-def _replaced(column: pl.Expr, *, keep: str, drop: str) -> pl.Expr:
-    """What `keep` matches stays, followed by a blank; what only `drop` matches becomes a blank."""
-    return column.str.replace_all(f"((?s:{keep}))|(?s:{drop})", "${1} ")
-
-
-def _hashes(templates: pl.DataFrame) -> pl.DataFrame:
-    """`__row` and `query_hash`; lists of literals of any length are one template."""
+    rows = frame.lazy().select(pl.col(text).alias(_TEXT)).with_row_index(_ROW)
+    templates = _templates(rows.drop_nulls(_TEXT))
     distinct = templates.select(pl.col("template").unique()).with_columns(
-        collapsed=pl.col("template")
-        .str.replace_all(EMPTY_LIST, "()")
-        .str.replace_all(EMPTY_ROWS, "()")
+        query_hash=pl.col("template")
+        .str.replace_all(_LIST, _FOLDED)
+        .str.replace_all(_ROWS, _FOLDED)
+        .map_elements(text_hash, return_dtype=pl.String)
     )
-    hashes = pl.Series(
-        "query_hash",
-        [text_hash(collapsed) for collapsed in distinct["collapsed"]],
-        dtype=pl.String,
+    hashes = (
+        templates.join(distinct, on="template")
+        .join(rows.select(_ROW).collect(), on=_ROW, how="right")
+        .sort(_ROW)["query_hash"]
     )
-    found = distinct.select("template").with_columns(hashes)
-    return templates.join(found, on="template", how="left").select("__row", "query_hash")
+    return frame.with_columns(hashes)
+
+
+def _templates(rows: pl.LazyFrame) -> pl.DataFrame:
+    """The number and the template of each row."""
+    text, template = pl.col(_TEXT), pl.col("template")
+    marked = rows.with_columns(template=text.str.replace_all(_LITERALS, _REPLACEMENT)).collect()
+    # Few templates are looked at instead of many texts.
+    special = (
+        marked.select(template.unique())
+        .with_columns(
+            as_is=template.str.contains(f"(?i){_KEPT_AS_IS}"),
+            names_table=template.str.contains(f"(?i){_STRING_NAMES_TABLE}"),
+        )
+        .filter(pl.col("as_is") | pl.col("names_table"))
+    )
+    forms = (
+        ("as_is", pl.lit(MARK + MARK) + text),
+        ("names_table", text.str.replace_all(_LITERALS_BUT_STRINGS, _REPLACEMENT)),
+    )
+    parts = [marked.join(special, on="template", how="anti").select(_ROW, "template")]
+    for kind, form in forms:
+        of_kind = special.filter(pl.col(kind))
+        special = special.filter(~pl.col(kind))
+        parts.append(marked.join(of_kind, on="template", how="semi").select(_ROW, template=form))
+    return pl.concat(parts)
 
 
 def text_hash(text: str) -> str:

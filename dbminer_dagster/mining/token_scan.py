@@ -20,6 +20,9 @@ from dbminer_dagster.mining.sql_words import (
     STARTS_QUERY,
 )
 
+# `CREATE OR REPLACE GLOBAL TEMPORARY` is the longest phrase before TABLE or VIEW.
+MAX_CREATE_WORDS = 5
+
 
 @dataclass(slots=True)
 class _Frame:
@@ -83,7 +86,7 @@ class _Scan:
             literal = self.tokens[start + 2 : start + 3]
             if literal and literal[0].token_type == TokenType.STRING:
                 self.index = self.after_group(start + 1)
-                return [part for part in name_parts(literal[0].text) if part]
+                return [part.strip() for part in name_parts(literal[0].text)]
         parts, self.index = read_name(self.tokens, start)
         self.index = max(self.index, start + 1)
         return parts
@@ -206,13 +209,15 @@ class _Scan:
         """`CREATE [OR REPLACE] … TABLE|VIEW [IF NOT EXISTS] name`, and `REPLACE TABLE name`."""
         if not self.starts_statement():
             return
-        start = self.index - 1
-        while (word := self.word(self.index)) not in {"TABLE", "VIEW"}:
-            if not word.isalpha() or self.index > start + 6:
+        start = end = self.index - 1
+        while (word := self.word(end)) not in {"TABLE", "VIEW"}:
+            if not word.isalpha() or end > start + MAX_CREATE_WORDS:
                 return
-            self.index += 1
-        words = {self.word(index) for index in range(start, self.index)}
-        self.index += 1
+            end += 1
+        words = {self.word(index) for index in range(start, end)}
+        if words & BEFORE_INTO:
+            return  # a flow, which inserts
+        self.index = end + 1
         may_exist = self.skip("IF", "NOT", "EXISTS")
         parts = self.name()
         if words & {"TEMP", "TEMPORARY"}:

@@ -90,4 +90,4 @@ def usage_of_day(
         .join(found.lazy().select("reference_hash", *REFERENCE), on=REFERENCE, nulls_equal=True)
     )
     usage = daily_usage(nw.from_native(statements)).to_native().select(DAILY_USAGE.schema.names())
-    return found.select(QUERY_REFERENCES.schema.names()), usage.collect()
+    return found.select(QUERY_REFERENCES.schema.names()), usage.collect(engine="streaming")

@@ -95,7 +95,10 @@ class UnavailableExtractor(Extractor):
         raise self._refusal("DBMINER_QUERY_HISTORY_METHOD")
 
     def lineage(
-        self, window: Window, spool: Spool, tables: Collection[Table]  # noqa: ARG002
+        self,
+        window: Window,  # noqa: ARG002
+        spool: Spool,  # noqa: ARG002
+        tables: Collection[Table],  # noqa: ARG002
     ) -> dict[str, Extraction]:
         """Refuses."""
         raise self._refusal("DBMINER_LINEAGE_METHOD")

@@ -12,7 +12,7 @@ from dbminer_dagster.resources.extractor import Extraction, Extractor
 from dbminer_dagster.resources.offline import lineage, query_history, rest_lineage
 from dbminer_dagster.resources.offline.files import LocalLocation, Location, S3Location
 from dbminer_dagster.resources.offline.lines import BadLines
-from dbminer_dagster.resources.offline.reading import Reading
+from dbminer_dagster.resources.offline.reading import Reading, check_time, decode_either
 from dbminer_dagster.schemas import (
     RAW_COLUMN_LINEAGE,
     RAW_QUERY_HISTORY,
@@ -59,8 +59,8 @@ class OfflineExtractor(Extractor):
             for frame in query_history.frames(batch, self.method):
                 spool.write(f"{name}-read", reading.within(window, frame))
         read = spool.scan(f"{name}-read", schema)
-        spool.write(name, query_history.latest(read))
-        return self._extraction(RAW_QUERY_HISTORY, window, spool, read, reading)
+        rows = query_history.each_once(read)
+        return self._extraction(RAW_QUERY_HISTORY, window, read, rows, reading)
 
     def lineage(
         self, window: Window, spool: Spool, tables: Collection[Table]
@@ -79,8 +79,9 @@ class OfflineExtractor(Extractor):
         for table in tables:
             read = spool.scan(f"{table.name}-read", lineage.EVENT_SCHEMA)
             spool.write(table.name, lineage.raw_lineage(table, read, self.method))
+            rows = spool.scan(table.name, table.schema)
             extractions[table.name] = self._extraction(
-                table, window, spool, read, reading, rest.counts[table.name]
+                table, window, read, rows, reading, rest.counts[table.name]
             )
         return extractions
 
@@ -88,13 +89,14 @@ class OfflineExtractor(Extractor):
         self,
         table: Table,
         window: Window,
-        spool: Spool,
         read: pl.LazyFrame,
+        rows: pl.LazyFrame,
         reading: Reading,
         left_out: dict[str, int] | None = None,
     ) -> Extraction:
-        rows = spool.scan(table.name, table.schema)
-        rows_read, row_count = (frame.select(pl.len()).collect().item() for frame in (read, rows))
+        rows_read, row_count = (
+            frame.select(pl.len()).collect(engine="streaming").item() for frame in (read, rows)
+        )
         extraction = Extraction(
             frame=rows,
             row_count=row_count,
@@ -135,9 +137,13 @@ _LINEAGE_FIELDS = frozenset(lineage.SystemRow.__struct_fields__) | frozenset(
 
 
 def _decode_lineage(content: bytes) -> LineageObject:
-    if b'"table_name"' in content:
-        return rest_lineage.decode(content)
-    return lineage.decode(content)
+    # Only a guess: a column may be called `table_lineage` as well.
+    if b'"table_lineage"' in content:
+        found = decode_either(content, rest_lineage.DECODER, lineage.DECODER)
+    else:
+        found = decode_either(content, lineage.DECODER, rest_lineage.DECODER)
+    check_time(found.event_time if isinstance(found, lineage.SystemRow) else found.extracted_at)
+    return found
 
 
 def _lineage_events(

@@ -3,10 +3,11 @@
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from dbminer_dagster import s3
 from dbminer_dagster.errors import LocationError, UnreadableFileError
@@ -14,7 +15,7 @@ from dbminer_dagster.errors import LocationError, UnreadableFileError
 if TYPE_CHECKING:
     from dagster_aws.s3 import S3Resource
 
-PART_NAME = re.compile(r"result-(\d+)\.json(\.gz)?")
+PART_NAME = re.compile(r"result-([0-9]+)\.json(\.gz)?")
 
 
 class Location(Protocol):
@@ -24,7 +25,7 @@ class Location(Protocol):
         """The names of all parts in the folder, by number; each from 0 once, or an error."""
         ...
 
-    def open(self, folder: str, part: str) -> "Any":  # noqa: ANN401 - a context manager
+    def open(self, folder: str, part: str) -> AbstractContextManager[BinaryIO]:
         """A part, opened for reading bytes and seekable."""
         ...
 
@@ -60,7 +61,8 @@ class LocalLocation:
             stream = path.open("rb")
         except OSError as error:
             raise UnreadableFileError(
-                f"{path} cannot be opened ({error.strerror}): let the user who runs dbminer read it."
+                f"{path} cannot be opened ({error.strerror}): make it a file that the user who "
+                "runs dbminer may read."
             ) from error
         with stream:
             yield stream
@@ -121,11 +123,12 @@ def ordered_parts(uri: str, names: Iterable[str]) -> list[str]:
         raise LocationError(
             f"{uri} holds no result-0.json or result-0.json.gz: write the extracted files there."
         )
-    missing = [number for number in range(max(parts)) if number not in parts]
-    if missing:
-        listed = ", ".join(f"result-{number}.json" for number in missing[:10])
+    last = max(parts)
+    if missing := last + 1 - len(parts):
+        numbers = (number for number in range(last) if number not in parts)
+        listed = ", ".join(f"result-{number}.json" for number in islice(numbers, 10))
         raise LocationError(
-            f"{uri} has parts up to result-{max(parts)} but lacks {len(missing)}: {listed}. "
+            f"{uri} has parts up to result-{last} but lacks {missing}: {listed}. "
             "Copy what is missing; rows would be lost without it."
         )
     return [parts[number] for number in sorted(parts)]

@@ -1,17 +1,19 @@
 """Rows of the lineage system tables to lineage events, and events to raw lineage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 import polars as pl
 from msgspec import UNSET, Struct, UnsetType
-from msgspec.structs import astuple
 
+from dbminer_dagster.mining.resolution import quoted
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, UTC_TIME, Table
 
 Id = str | int | None
 END = "source", "target"
+NAME_PARTS = "full_name", "catalog", "schema", "name"
 
 EVENT_SCHEMA = pl.Schema(
     {
@@ -24,15 +26,15 @@ EVENT_SCHEMA = pl.Schema(
 """One lineage event: the columns of raw lineage that tell combinations apart, and its time."""
 
 
-class _JobInfo(Struct):
+class _JobInfo(Struct, gc=False):
     job_id: Id = None
 
 
-class _PipelineInfo(Struct):
+class _PipelineInfo(Struct, gc=False):
     dlt_pipeline_id: Id = None
 
 
-class _Entities(Struct):
+class _Entities(Struct, gc=False):
     notebook_id: Id = None
     job_info: _JobInfo | None = None
     dlt_pipeline_info: _PipelineInfo | None = None
@@ -43,7 +45,7 @@ class _Entities(Struct):
     alert_id: Id = None
 
 
-class SystemRow(Struct):
+class SystemRow(Struct, gc=False):
     """A row of `system.access.table_lineage`, or of `column_lineage` with its two columns."""
 
     event_time: datetime
@@ -69,7 +71,7 @@ class SystemRow(Struct):
     event_id: str | None = None
     statement_id: str | None = None
     direct_access: bool | None = None
-    source_column_name: str | None | UnsetType = UNSET
+    source_column_name: str | UnsetType | None = UNSET
     target_column_name: str | None = None
 
     @property
@@ -95,45 +97,51 @@ class SystemRow(Struct):
         return next(((kind, key) for kind, key in candidates if key is not None), (None, None))
 
 
-_DECODER = msgspec.json.Decoder(SystemRow, strict=False)
+DECODER = msgspec.json.Decoder(SystemRow, strict=False)
 
+_SPELLED = {
+    name: name
+    for name in (
+        *("workspace_id", "statement_id", "created_by", "record_id", "direct_access", "event_time"),
+        *(f"{end}_{part}" for end in END for part in ("type", "path")),
+        *(f"{end}_table_{part}" for end in END for part in NAME_PARTS),
+    )
+}
+_COLUMN_PAIR = {f"{end}_column": f"{end}_column_name" for end in END}
 
-def decode(content: bytes) -> SystemRow:
-    """One row, checked.
-
-    Raises:
-        msgspec.DecodeError: It is not JSON, or a field has a wrong type or is missing.
-    """
-    return _DECODER.decode(content)
+SPELLED_SCHEMA = pl.Schema(
+    {name: dtype for name, dtype in EVENT_SCHEMA.items() if name in _SPELLED}
+    | dict.fromkeys(
+        (
+            *("entity_type", "entity_id", *_COLUMN_PAIR),
+            *(name for name in _SPELLED if name not in EVENT_SCHEMA),
+        ),
+        pl.String(),
+    )
+)
+"""An event as a source spells it: names in parts, and no day yet."""
 
 
 def events(rows: Sequence[SystemRow]) -> Iterator[tuple[Table, pl.LazyFrame]]:
     """The rows as events of `EVENT_SCHEMA`, a frame for tables and one for columns."""
     for table, of_columns in ((RAW_TABLE_LINEAGE, False), (RAW_COLUMN_LINEAGE, True)):
         if chosen := [row for row in rows if row.is_column_row is of_columns]:
-            yield table, _shaped(chosen)
+            fields = _SPELLED | _COLUMN_PAIR if of_columns else _SPELLED
+            columns = {name: list(map(attrgetter(field), chosen)) for name, field in fields.items()}
+            entities = [row.entity() for row in chosen]
+            columns["entity_type"] = [kind for kind, _ in entities]
+            columns["entity_id"] = [key for _, key in entities]
+            columns["event_time"] = [_utc(time) for time in columns["event_time"]]
+            yield table, named(columns)
 
 
-def _shaped(rows: Sequence[SystemRow]) -> pl.LazyFrame:
-    names = SystemRow.__struct_fields__
-    columns = dict(zip(names, zip(*map(astuple, rows), strict=True), strict=True))
-    entities = [row.entity() for row in rows]
-    texts = {
-        name: [value if value is None else str(value) for value in columns[name]]
-        for name in (
-            "workspace_id", "statement_id", "created_by", "record_id",
-            *(f"{end}_{part}" for end in END for part in ("type", "path")),
-            *(f"{end}_table_{part}" for end in END for part in ("full_name", "catalog", "schema", "name")),
-        )
-    }  # fmt: skip
-    series = [pl.Series(name, values, pl.String) for name, values in texts.items()]
-    series += [
-        pl.Series("entity_type", [kind for kind, _ in entities], pl.String),
-        pl.Series("entity_id", [None if key is None else str(key) for _, key in entities], pl.String),
-        pl.Series("source_column", _set(columns["source_column_name"]), pl.String),
-        pl.Series("target_column", columns["target_column_name"], pl.String),
-        pl.Series("direct_access", columns["direct_access"], pl.Boolean),
-        pl.Series("event_time", [_utc(time) for time in columns["event_time"]], UTC_TIME),
+def named(columns: Mapping[str, list]) -> pl.LazyFrame:
+    """Columns of `SPELLED_SCHEMA`, those without a value left out, as events of `EVENT_SCHEMA`."""
+    nothing = [None] * len(columns["event_time"])
+    series = [
+        # Not strict for texts: ids are JSON integers in REST answers, and texts in system tables.
+        pl.Series(name, columns.get(name, nothing), dtype, strict=dtype != pl.String)
+        for name, dtype in SPELLED_SCHEMA.items()
     ]
     return (
         pl.DataFrame(series)
@@ -144,23 +152,14 @@ def _shaped(rows: Sequence[SystemRow]) -> pl.LazyFrame:
     )
 
 
-def _set(values: Sequence) -> list:
-    return [None if value is UNSET else value for value in values]
-
-
 def _utc(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _full_name(end: str) -> pl.Expr:
     """The name as the source spells it; parts that hold dots are quoted, so that they split."""
-    parts = [pl.col(f"{end}_table_{part}") for part in ("catalog", "schema", "name")]
-    quoted = [
-        pl.when(part.str.contains("[.`]")).then("`" + part.str.replace_all("`", "``") + "`")
-        .otherwise(part)
-        for part in parts
-    ]  # fmt: skip
-    return pl.coalesce(pl.concat_str(quoted, separator="."), f"{end}_table_full_name")
+    parts = [quoted(pl.col(f"{end}_table_{part}")) for part in ("catalog", "schema", "name")]
+    return pl.coalesce(pl.concat_str(parts, separator="."), f"{end}_table_full_name")
 
 
 def raw_lineage(table: Table, all_events: pl.LazyFrame, method: str) -> pl.LazyFrame:

@@ -4,16 +4,18 @@ Two shapes are read: rows of the Query History API (`query_id`) and rows of
 `system.query.history` (`statement_id`). Unknown fields are ignored; both shapes keep growing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 import polars as pl
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
 
-from dbminer_dagster.schemas import RAW_QUERY_HISTORY, UTC_TIME
+from dbminer_dagster.resources.offline.reading import check_time, decode_either
+from dbminer_dagster.schemas import RAW_QUERY_HISTORY
 
 REDACTED = "<redacted>"
 """What Databricks gives instead of a text that the reader may not see, in any case."""
@@ -23,15 +25,15 @@ Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
 EpochMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
 
 
-class _JobInfo(Struct):
+class _JobInfo(Struct, gc=False):
     job_id: Id = None
 
 
-class _PipelineInfo(Struct):
+class _PipelineInfo(Struct, gc=False):
     pipeline_id: Id = None
 
 
-class _Source(Struct):
+class _Source(Struct, gc=False):
     job_info: _JobInfo | None = None
     notebook_id: Id = None
     dashboard_id: Id = None
@@ -42,7 +44,7 @@ class _Source(Struct):
     pipeline_info: _PipelineInfo | None = None
 
 
-class _Metrics(Struct):
+class _Metrics(Struct, gc=False):
     total_time_ms: Count = None
     execution_time_ms: Count = None
     compilation_time_ms: Count = None
@@ -53,12 +55,12 @@ class _Metrics(Struct):
     result_from_cache: bool | None = None
 
 
-class _Compute(Struct):
+class _Compute(Struct, gc=False):
     type: str | None = None
     warehouse_id: Id = None
 
 
-class ApiRow(Struct):
+class ApiRow(Struct, gc=False):
     """A row of `GET /api/2.0/sql/history/queries`, with the `workspace_id` our extractor adds."""
 
     query_id: str
@@ -86,7 +88,7 @@ class ApiRow(Struct):
     workspace_id: Id = None
 
 
-class SystemRow(Struct):
+class SystemRow(Struct, gc=False):
     """A row of `system.query.history`."""
 
     statement_id: str
@@ -119,12 +121,38 @@ class SystemRow(Struct):
 
 
 _NO_SOURCE, _NO_METRICS, _NO_COMPUTE = _Source(), _Metrics(), _Compute()
-_DECODERS = {
-    kind: msgspec.json.Decoder(kind, strict=False) for kind in (ApiRow, SystemRow)
+_NO_JOB, _NO_PIPELINE = _JobInfo(), _PipelineInfo()
+_API, _SYSTEM = (msgspec.json.Decoder(kind, strict=False) for kind in (ApiRow, SystemRow))
+
+# Column of `raw_query_history` to the field that fills it.
+_SOURCE_FIELDS = {
+    name: name for name in _Source.__struct_fields__ if name not in {"job_info", "pipeline_info"}
 }
-_TEXT_COLUMNS = {
-    column.name for column in RAW_QUERY_HISTORY.columns if column.dtype == pl.String
+_API_FIELDS = {
+    "statement_id": "query_id",
+    "executed_as": "executed_as_user_name",
+    "statement_text": "query_text",
+    "cache_origin_statement_id": "cache_query_id",
+} | {
+    name: name
+    for name in (
+        *("workspace_id", "session_id", "user_id", "user_name", "executed_as_user_id"),
+        *("statement_type", "status", "error_message", "client_application", "query_tags"),
+    )
 }
+_API_METRICS = {
+    "execution_duration_ms": "execution_time_ms",
+    "compilation_duration_ms": "compilation_time_ms",
+    "total_task_duration_ms": "task_total_time_ms",
+    "read_bytes": "read_bytes",
+    "read_rows": "rows_read_count",
+    "from_result_cache": "result_from_cache",
+}
+_SYSTEM_FIELDS = {
+    "status": "execution_status",
+    "user_id": "executed_by_user_id",
+    "user_name": "executed_by",
+} | {name: name for name in SystemRow.__struct_fields__ if name in RAW_QUERY_HISTORY.schema}
 
 
 def decode(content: bytes) -> ApiRow | SystemRow:
@@ -132,9 +160,15 @@ def decode(content: bytes) -> ApiRow | SystemRow:
 
     Raises:
         msgspec.DecodeError: It is not JSON, or a field has a wrong type or is missing.
+        ValueError: A text is not UTF-8, or a time is out of range.
     """
-    kind = ApiRow if b'"query_id"' in content else SystemRow
-    return _DECODERS[kind].decode(content)
+    # Only a guess, hence cheap: a tag or a text may be called `query_id` as well.
+    likely, other = (_API, _SYSTEM) if b'"query_id"' in content[:200] else (_SYSTEM, _API)
+    row = decode_either(content, likely, other)
+    if isinstance(row, SystemRow):
+        for time in (row.start_time, row.end_time, row.update_time):
+            check_time(time)
+    return row
 
 
 def known_fields() -> frozenset[str]:
@@ -150,90 +184,65 @@ def frames(rows: Sequence[ApiRow | SystemRow], method: str) -> Iterator[pl.LazyF
         yield _shaped(_system_columns(system), method)
 
 
-def _fields(rows: Sequence[Struct], kind: type[Struct]) -> dict[str, tuple]:
-    return dict(zip(kind.__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
+def _values(objects: Sequence[Struct], field: str) -> list:
+    return list(map(attrgetter(field), objects))
 
 
-def _source_columns(sources: Sequence[_Source | None]) -> dict[str, Sequence]:
-    fields = _fields([source or _NO_SOURCE for source in sources], _Source)
-    jobs, pipelines = fields.pop("job_info"), fields.pop("pipeline_info")
+def _columns(objects: Sequence[Struct], fields: Mapping[str, str]) -> dict[str, list]:
+    return {column: _values(objects, field) for column, field in fields.items()}
+
+
+def _source_columns(rows: Sequence[ApiRow | SystemRow]) -> dict[str, list]:
+    sources = [row.query_source or _NO_SOURCE for row in rows]
     return {
-        **fields,
-        "job_id": [job and job.job_id for job in jobs],
-        "pipeline_id": [pipeline and pipeline.pipeline_id for pipeline in pipelines],
+        **_columns(sources, _SOURCE_FIELDS),
+        "job_id": [(source.job_info or _NO_JOB).job_id for source in sources],
+        "pipeline_id": [(source.pipeline_info or _NO_PIPELINE).pipeline_id for source in sources],
     }
 
 
-def _api_columns(rows: Sequence[ApiRow]) -> dict[str, Sequence]:
-    row = _fields(rows, ApiRow)
-    metrics = _fields([m or _NO_METRICS for m in row["metrics"]], _Metrics)
+def _api_columns(rows: Sequence[ApiRow]) -> dict[str, list]:
+    metrics = [row.metrics or _NO_METRICS for row in rows]
+    ended = _values(rows, "query_end_time_ms")
     return {
-        **_source_columns(row["query_source"]),
-        "workspace_id": row["workspace_id"],
-        "statement_id": row["query_id"],
-        "session_id": row["session_id"],
-        "user_id": row["user_id"],
-        "user_name": row["user_name"],
-        "executed_as_user_id": row["executed_as_user_id"],
-        "executed_as": row["executed_as_user_name"],
-        "statement_text": row["query_text"],
-        "statement_type": row["statement_type"],
-        "status": row["status"],
-        "error_message": row["error_message"],
-        "warehouse_id": _either(row["warehouse_id"], row["endpoint_id"]),
-        "client_application": row["client_application"],
-        "start_time": _ms(row["query_start_time_ms"]),
-        "end_time": _ms(row["query_end_time_ms"]),
-        "update_time": _ms(_either(row["execution_end_time_ms"], row["query_end_time_ms"])),
-        "total_duration_ms": _either(row["duration"], metrics["total_time_ms"]),
-        "execution_duration_ms": metrics["execution_time_ms"],
-        "compilation_duration_ms": metrics["compilation_time_ms"],
-        "total_task_duration_ms": metrics["task_total_time_ms"],
-        "read_bytes": metrics["read_bytes"],
-        "read_rows": metrics["rows_read_count"],
-        "produced_rows": _either(row["rows_produced"], metrics["rows_produced_count"]),
-        "from_result_cache": metrics["result_from_cache"],
-        "cache_origin_statement_id": row["cache_query_id"],
-        "query_tags": row["query_tags"],
+        **_source_columns(rows),
+        **_columns(rows, _API_FIELDS),
+        **_columns(metrics, _API_METRICS),
+        "warehouse_id": _either(_values(rows, "warehouse_id"), _values(rows, "endpoint_id")),
+        "start_time": _micros(_values(rows, "query_start_time_ms")),
+        "end_time": _micros(ended),
+        "update_time": _micros(_either(_values(rows, "execution_end_time_ms"), ended)),
+        "total_duration_ms": _either(_values(rows, "duration"), _values(metrics, "total_time_ms")),
+        "produced_rows": _either(
+            _values(rows, "rows_produced"), _values(metrics, "rows_produced_count")
+        ),
     }
 
 
-def _system_columns(rows: Sequence[SystemRow]) -> dict[str, Sequence]:
-    row = _fields(rows, SystemRow)
-    computes = _fields([compute or _NO_COMPUTE for compute in row.pop("compute")], _Compute)
+def _system_columns(rows: Sequence[SystemRow]) -> dict[str, list]:
+    computes = [row.compute or _NO_COMPUTE for row in rows]
     return {
-        **_source_columns(row.pop("query_source")),
-        **row,
-        "status": row["execution_status"],
-        "user_id": row["executed_by_user_id"],
-        "user_name": row["executed_by"],
-        "warehouse_id": computes["warehouse_id"],
-        "compute_type": computes["type"],
-        "start_time": _utc(row["start_time"]),
-        "end_time": _utc(row["end_time"]),
-        "update_time": _utc(row["update_time"]),
+        **_source_columns(rows),
+        **_columns(rows, _SYSTEM_FIELDS),
+        "warehouse_id": _values(computes, "warehouse_id"),
+        "compute_type": _values(computes, "type"),
+        **{name: _utc(_values(rows, name)) for name in ("start_time", "end_time", "update_time")},
     }
 
 
-def _shaped(columns: dict[str, Sequence], method: str) -> pl.LazyFrame:
-    height = len(columns["statement_id"])
+def _shaped(columns: dict[str, list], method: str) -> pl.LazyFrame:
     columns["query_tags"] = [_tags_text(tags) if tags else None for tags in columns["query_tags"]]
+    height = len(columns["statement_id"])
     series = [
-        pl.Series(name, _texts(values) if name in _TEXT_COLUMNS else values, dtype, strict=True)
+        # Not strict for texts: ids are JSON integers in REST answers, and texts in system tables.
+        pl.Series(name, columns.get(name, [None] * height), dtype, strict=dtype != pl.String)
         for name, dtype in RAW_QUERY_HISTORY.schema.items()
-        if (values := columns.get(name)) is not None
     ]
-    missing = {
-        name: pl.lit(None, dtype)
-        for name, dtype in RAW_QUERY_HISTORY.schema.items()
-        if name not in columns
-    }
     text = pl.col("statement_text").str.strip_chars()
     redacted = (text.str.to_lowercase() == REDACTED).fill_null(value=False)
     return (
-        pl.DataFrame(series, height=height)
+        pl.DataFrame(series)
         .lazy()
-        .with_columns(**missing)
         .with_columns(
             pl.when(~redacted & (text.str.len_bytes() > 0)).then("statement_text"),
             text_redacted=redacted,
@@ -248,43 +257,40 @@ def _either(first: Sequence, second: Sequence) -> list:
     return [b if a is None else a for a, b in zip(first, second, strict=True)]
 
 
-def _texts(values: Sequence) -> list[str | None]:
-    """Ids arrive as JSON integers by REST and as text from system tables."""
-    return [str(value) if isinstance(value, int) else value for value in values]
+def _micros(milliseconds: Sequence[int | None]) -> list[int | None]:
+    return [value and value * 1000 for value in milliseconds]
 
 
-def _ms(values: Sequence[int | None]) -> pl.Series:
-    return pl.Series(values, dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")).cast(UTC_TIME)
-
-
-def _utc(values: Sequence[datetime | None]) -> list[datetime | None]:
+def _utc(times: Sequence[datetime | None]) -> list[datetime | None]:
     """Times without an offset are UTC, as in the system tables."""
-    return [
-        value if value is None or value.tzinfo else value.replace(tzinfo=UTC) for value in values
-    ]
+    return [time if time is None or time.tzinfo else time.replace(tzinfo=UTC) for time in times]
 
 
-def _tags_text(tags: Any) -> str:  # noqa: ANN401 - whatever JSON the tags are
-    """Tags as one JSON object, whether they came as such or as a list of pairs."""
+def _tags_text(tags: Any) -> str:
+    """Tags as one JSON object, whether they came as such, as its text, or as a list of pairs."""
+    if isinstance(tags, str):
+        with suppress(msgspec.DecodeError, RecursionError):
+            tags = msgspec.json.decode(tags)
     if isinstance(tags, list) and all(isinstance(tag, dict) and "key" in tag for tag in tags):
         tags = {str(tag["key"]): tag.get("value") for tag in tags}
     return msgspec.json.encode(tags, order="sorted").decode()
 
 
-def latest(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Each statement once: the version that the source changed last.
+def each_once(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Of each statement the version that the source changed last.
 
-    Ties are broken by all columns, so that the order of the input never matters.
+    Ties are broken by all columns, so that the order of the input never matters. Only statements
+    that repeat are held in memory.
     """
     key = list(RAW_QUERY_HISTORY.key)
-    repeated = rows.group_by(key).len().filter(pl.col("len") > 1).select(key).collect()
-    if repeated.is_empty():
-        return rows
+    counts = rows.group_by(key).len().filter(pl.col("len") > 1)
+    repeated = counts.select(key).collect(engine="streaming").lazy()
     others = [name for name in RAW_QUERY_HISTORY.schema if name not in {"update_time", "end_time"}]
     newest = (
-        rows.join(repeated.lazy(), on=key, how="semi", nulls_equal=True)
+        rows.join(repeated, on=key, how="semi", nulls_equal=True)
         .sort("update_time", "end_time", *others, nulls_last=False)
         .unique(key, keep="last", maintain_order=True)
+        .collect(engine="streaming")
     )
-    once = rows.join(repeated.lazy(), on=key, how="anti", nulls_equal=True)
-    return pl.concat([once, newest])
+    once = rows.join(repeated, on=key, how="anti", nulls_equal=True)
+    return once if newest.is_empty() else pl.concat([once, newest.lazy()])

@@ -3,21 +3,27 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TypeVar
 
 import dagster as dg
 import msgspec
 import polars as pl
+from msgspec.json import Decoder
 
 from dbminer_dagster.resources.offline.files import Location
-from dbminer_dagster.resources.offline.lines import BadLines, read_objects
+from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
 from dbminer_dagster.windows import Window
 
-BATCH_ROWS = 50_000
-BATCH_BYTES = 64 * 1024 * 1024
+BATCH_ROWS = 10_000
+BATCH_BYTES = 8 * 1024 * 1024
+FIELDS_SEEN_IN = 100
+"""Objects of each part whose fields are compared with the known ones; all would take too long."""
+
+UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 Row = TypeVar("Row")
+Other = TypeVar("Other")
 
 
 @dataclass
@@ -27,7 +33,7 @@ class Reading:
     Attributes:
         bad_lines: What could not be understood.
         counts: Rows by what became of them.
-        unknown_fields: Fields of the first object of a part that dbminer does not know.
+        unknown_fields: Fields of the first objects of a part that dbminer does not know.
         covered: First and last day of all rows, those outside of the window too.
     """
 
@@ -49,29 +55,49 @@ class Reading:
             SourceError: The folder or a file cannot be read, or too many lines are bad.
         """
         batch: list[Row] = []
-        size = 0
+        size = rows_read = 0
         for part in location.parts(folder):
             file = f"{folder}/{part}"
-            read_before = self.counts["objects_read"]
+            unseen = FIELDS_SEEN_IN
             with location.open(folder, part) as stream:
-                for line, content in read_objects(file, stream, self.bad_lines):
-                    if self.counts["objects_read"] == read_before:
+                for place, content in read_objects(file, stream, self.bad_lines):
+                    if unseen:
+                        unseen -= 1
                         self.unknown_fields |= _fields(content) - known_fields
-                    self.counts["objects_read"] += 1
                     try:
                         batch.append(decode(content))
-                    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                        self.bad_lines.add(file, line, str(error))
+                    except UNDECODABLE as error:
+                        batch += self._of_page(file, place, content, decode, error)
                     size += len(content)
                     if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
+                        rows_read += len(batch)
                         yield batch
                         batch, size = [], 0
-            read = self.counts["objects_read"] - read_before
-            dg.get_dagster_logger().info(f"{file}: {read:,} objects")
+            dg.get_dagster_logger().info(f"{file}: read; {rows_read + len(batch):,} rows so far")
+        self.counts["objects_read"] = rows_read + len(batch) + self.bad_lines.total
+        self.counts["bad_lines"] = self.bad_lines.total
         if batch:
             yield batch
-        self.counts["bad_lines"] = self.bad_lines.total
         self.bad_lines.require_few()
+
+    def _of_page(
+        self,
+        file: str,
+        place: str,
+        content: bytes,
+        decode: Callable[[bytes], Row],
+        error: Exception,
+    ) -> Iterator[Row]:
+        """The rows of what is an API page and no row, or else a bad line."""
+        rows = page_rows(content)
+        if rows is None:
+            self.bad_lines.add(file, place, str(error))
+            return
+        for number, row in enumerate(rows, start=1):
+            try:
+                yield decode(row)
+            except UNDECODABLE as row_error:
+                self.bad_lines.add(file, f"{place}, row {number}", str(row_error))
 
     def cover(self, first: date | None, last: date | None) -> None:
         """Widens the covered days."""
@@ -94,8 +120,28 @@ class Reading:
 
 
 def _fields(content: bytes) -> set[str]:
+    """The fields of an object, or of the first row of a page."""
     try:
-        value = msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        rows = page_rows(content)
+        value = msgspec.json.decode(rows[0] if rows else content)
+    except UNDECODABLE:
         return set()
-    return set(value) if isinstance(value, dict) else set()
+    return set(value) if isinstance(value, dict) and rows != [] else set()
+
+
+def decode_either(content: bytes, likely: Decoder[Row], other: Decoder[Other]) -> Row | Other:
+    """Decodes one of two shapes; an error speaks of the likely one."""
+    try:
+        return likely.decode(content)
+    except msgspec.ValidationError:
+        try:
+            return other.decode(content)
+        except msgspec.ValidationError:
+            pass
+        raise
+
+
+def check_time(time: datetime | None) -> None:
+    """Refuses a time whose UTC day has no year of four digits."""
+    if time is not None and not date.min.year < time.year < date.max.year:
+        raise ValueError(f"year {time.year} is out of range")

@@ -15,8 +15,11 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
-from dbminer_dagster.resources.offline.lineage import EVENT_SCHEMA, Id
+from dbminer_dagster.resources.offline.lineage import SPELLED_SCHEMA, Id, named
+from dbminer_dagster.resources.offline.reading import check_time
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, Table
+
+Values = dict[str, Any]
 
 ENTITY_KINDS = {
     "notebookInfos": ("NOTEBOOK", "notebook_id"),
@@ -58,19 +61,12 @@ class Answers(Struct):
         """The UTC day of the snapshot."""
         if self.extracted_at is None:
             return None
-        return self.extracted_at.replace(tzinfo=self.extracted_at.tzinfo or UTC).astimezone(UTC).date()
+        return (
+            self.extracted_at.replace(tzinfo=self.extracted_at.tzinfo or UTC).astimezone(UTC).date()
+        )
 
 
-_DECODER = msgspec.json.Decoder(Answers, strict=False)
-
-
-def decode(content: bytes) -> Answers:
-    """One object, checked.
-
-    Raises:
-        msgspec.DecodeError: It is not JSON, or a field has a wrong type or is missing.
-    """
-    return _DECODER.decode(content)
+DECODER = msgspec.json.Decoder(Answers, strict=False)
 
 
 @dataclass
@@ -78,7 +74,7 @@ class RestEvents:
     """Collects events; what is left out is counted by reason."""
 
     counts: defaultdict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
-    _rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _rows: dict[str, list[Values]] = field(default_factory=dict)
 
     def add(self, answers: Answers) -> None:
         """Adds the events of one table's answers."""
@@ -91,13 +87,13 @@ class RestEvents:
     def frames(self, table: Table) -> pl.LazyFrame:
         """The events of one raw table so far, as `EVENT_SCHEMA`; they are handed out once."""
         rows = self._rows.pop(table.name, [])
-        return pl.LazyFrame(rows, schema=EVENT_SCHEMA)
+        return named({column: [row.get(column) for row in rows] for column in SPELLED_SCHEMA})
 
     def _count(self, table: Table, reason: str, count: int = 1) -> None:
         self.counts[table.name][reason] += count
 
-    def _table_events(self, answers: Answers) -> Iterator[dict[str, Any]]:
-        own = {"name": answers.table_name, "type": None, "path": None}
+    def _table_events(self, answers: Answers) -> Iterator[Values]:
+        own = {"table_full_name": answers.table_name}
         for items, upstream in (
             (answers.table_lineage.upstreams, True),
             (answers.table_lineage.downstreams, False),
@@ -107,7 +103,7 @@ class RestEvents:
                     ends = _ends(other, own) if upstream else _ends(own, other)
                     yield from self._with_entities(item, ends, other, answers)
 
-    def _neighbours(self, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _neighbours(self, item: Values) -> Iterator[Values]:
         """The tables and files of an item; an item of entities alone has an unnamed one."""
         known = {"tableInfo", "fileInfo", *ENTITY_KINDS}
         for kind in item.keys() - known:
@@ -118,11 +114,11 @@ class RestEvents:
         self._count(RAW_TABLE_LINEAGE, "masked", len(found) - len(visible))
         yield from visible
         if not found and item.keys() & ENTITY_KINDS.keys():
-            yield {"name": None, "type": None, "path": None, "time": None}
+            yield {}
 
     def _with_entities(
-        self, item: dict[str, Any], ends: dict[str, Any], other: dict[str, Any], answers: Answers
-    ) -> Iterator[dict[str, Any]]:
+        self, item: Values, ends: Values, other: Values, answers: Answers
+    ) -> Iterator[Values]:
         """An event for each entity of the item, or one without an entity."""
         entities = [
             (kind, info.get(key), info)
@@ -130,87 +126,76 @@ class RestEvents:
             for info in _listed(item.get(infos))
         ]
         for kind, entity_id, info in entities or [(None, None, {})]:
-            time = _time(other["time"]) or _time(info.get("lineage_timestamp"))
+            time = _time(other.get("time")) or _time(info.get("lineage_timestamp"))
             if time is None:
                 self._count(RAW_TABLE_LINEAGE, "without_timestamp")
-                continue
-            yield _event(
-                ends,
-                time,
-                workspace_id=_text(info.get("workspace_id", answers.workspace_id)),
-                entity_type=kind,
-                entity_id=_text(entity_id),
-            )
+            else:
+                yield {
+                    **ends,
+                    "event_time": time,
+                    "workspace_id": info.get("workspace_id") or answers.workspace_id,
+                    "entity_type": kind,
+                    "entity_id": entity_id,
+                }
 
-    def _column_events(self, answers: Answers) -> Iterator[dict[str, Any]]:
-        own_table = {"name": answers.table_name, "type": None, "path": None}
+    def _column_events(self, answers: Answers) -> Iterator[Values]:
         for column, answer in answers.columns.items():
+            own = {"table_full_name": answers.table_name, "column": column}
             for infos, upstream in ((answer.upstream_cols, True), (answer.downstream_cols, False)):
                 for info in infos:
-                    other, time = _table(info, name="table_name"), _time(info.get("lineage_timestamp"))
-                    if other is None or info.get("name") is None:
+                    other, time = _column(info), _time(info.get("lineage_timestamp"))
+                    if other is None:
                         self._count(RAW_COLUMN_LINEAGE, "masked")
                     elif time is None:
                         self._count(RAW_COLUMN_LINEAGE, "without_timestamp")
                     else:
-                        ends = _ends(other, own_table) if upstream else _ends(own_table, other)
-                        pair = (info["name"], column) if upstream else (column, info["name"])
-                        yield _event(
-                            ends,
-                            time,
-                            workspace_id=_text(info.get("workspace_id", answers.workspace_id)),
-                            source_column=pair[0],
-                            target_column=pair[1],
-                        )
+                        yield {
+                            **(_ends(other, own) if upstream else _ends(own, other)),
+                            "event_time": time,
+                            "workspace_id": info.get("workspace_id") or answers.workspace_id,
+                        }
 
 
-def _listed(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a member comes alone or in a list
+def _listed(value: Any) -> list[Values]:
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict)]
 
 
-def _table(info: dict[str, Any], name: str = "name") -> dict[str, Any] | None:
+def _table(info: Values, name: str = "name") -> Values | None:
+    """The end that a table is; None if the caller may not see it."""
     parts = [info.get(part) for part in ("catalog_name", "schema_name", name)]
     if info.get("has_permission") is False or not all(isinstance(part, str) for part in parts):
         return None
-    quoted = [f"`{part.replace('`', '``')}`" if {".", "`"} & set(part) else part for part in parts]
     return {
-        "name": ".".join(quoted),
+        **dict(zip(("table_catalog", "table_schema", "table_name"), parts, strict=True)),
         "type": info.get("table_type"),
         "path": info.get("path"),
         "time": info.get("lineage_timestamp"),
     }
 
 
-def _file(info: dict[str, Any]) -> dict[str, Any] | None:
+def _column(info: Values) -> Values | None:
+    table, column = _table(info, name="table_name"), info.get("name")
+    return {**table, "column": column} if table and column is not None else None
+
+
+def _file(info: Values) -> Values | None:
     path = info.get("path") or info.get("storage_location")
     if info.get("has_permission") is False or path is None:
         return None
-    return {"name": None, "type": "PATH", "path": path, "time": info.get("lineage_timestamp")}
+    return {"type": "PATH", "path": path, "time": info.get("lineage_timestamp")}
 
 
-def _ends(source: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
-    return {
-        f"{end}_{part}": table[part]
-        for end, table in (("source", source), ("target", target))
-        for part in ("name", "type", "path")
-    }
+def _ends(source: Values, target: Values) -> Values:
+    ends = (("source", source), ("target", target))
+    return {f"{end}_{part}": value for end, parts in ends for part, value in parts.items()}
 
 
-def _event(ends: dict[str, Any], time: datetime, **values: str | None) -> dict[str, Any]:
-    return dict.fromkeys(EVENT_SCHEMA.names()) | ends | values | {"event_time": time, "day": time.date()}
-
-
-def _text(value: Any) -> str | None:  # noqa: ANN401 - ids are numbers or texts
-    return None if value is None else str(value)
-
-
-def _time(value: Any) -> datetime | None:  # noqa: ANN401 - whatever JSON stands there
+def _time(value: Any) -> datetime | None:
     """A time without an offset is UTC; a date alone is its midnight."""
     try:
         time = datetime.fromisoformat(value)
+        check_time(time)
     except (TypeError, ValueError):
         return None
     return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
-
-

@@ -1,0 +1,72 @@
+# Every target sets up what it needs; a second run installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# The demo's settings. What the environment already says wins.
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+DEMO_FIRST_DAY := 2026-01-05
+DEMO_LAST_DAY := 2026-02-13
+demo ui: export DBMINER_LINEAGE_METHOD ?= offline
+demo ui: export DBMINER_OFFLINE_URI ?= $(CURDIR)/examples/sample_workspace
+demo ui: export DBMINER_STORAGE_URI ?= $(CURDIR)/dbminer_data
+demo ui: export DBMINER_START_DATE ?= $(DEMO_FIRST_DAY)
+demo ui: export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
+demo ui: export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
+check: export DBMINER_LINEAGE_METHOD := offline
+
+.PHONY: demo ui test check bench lock
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dbminer mine --from $(DEMO_FIRST_DAY) --to $(DEMO_LAST_DAY)
+	$(BIN)/dbminer report
+	@printf '\nThe tables lie in %s. Next:\n' "$$DBMINER_STORAGE_URI"
+	@printf '  make ui                          open Dagster on these runs\n'
+	@printf '  .venv/bin/dbminer report --help  other days, more tables\n'
+	@printf '  README.md                        point dbminer at your own files\n'
+
+ui: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/dagster definitions validate -w workspace.yaml
+	$(BIN)/dg check defs
+	$(BIN)/python -m pip check
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/end_to_end.py
+
+# The lock files hold hashes and no address; versions already locked are kept.
+lock: $(VENV)/.dev
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "dbminer needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what dbminer needs into $(VENV) ..."
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "Installing what the tests need into $(VENV) ..."
+	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(DAGSTER_HOME)/dagster.yaml:
+	@mkdir -p $(@D)
+	cp examples/dagster.yaml $@

@@ -1,0 +1,1 @@
+"""One suite that every extraction method has to pass."""

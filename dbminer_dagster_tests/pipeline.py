@@ -1,0 +1,87 @@
+"""Runs the real jobs in process over generated files, and compares all result tables."""
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from dbminer_dagster.definitions import build_definitions
+from dbminer_dagster.schemas import TABLES
+from dbminer_dagster.settings import Settings, load_settings
+from dbminer_dagster.windows import Window
+
+FIRST_DAY = date(2026, 1, 5)
+JOB = "mine_lineage_and_popularity"
+
+
+def _silence(_context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.getLogger("dbminer.tests")
+    logger.disabled = True
+    return logger
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One storage location that is mined from one offline location."""
+
+    offline: str
+    storage: str
+    lineage_window_days: int = 20
+    popularity_window_days: int = 10
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of its runs."""
+        return load_settings(
+            lineage_method="offline",
+            offline_uri=self.offline,
+            storage_uri=self.storage,
+            start_date=FIRST_DAY,
+            lineage_window_days=self.lineage_window_days,
+            popularity_window_days=self.popularity_window_days,
+            excluded_users="svc-*@larkfell.example",
+        )
+
+    def mine(self, window: Window, job: str = JOB) -> dg.ExecuteInProcessResult:
+        """Mines the days of the window as one run; a failure is for the caller to look at."""
+        logger = dg.LoggerDefinition(_silence)
+        definitions = build_definitions(self.settings, loggers={"console": logger})
+        with dg.DagsterInstance.ephemeral() as instance:
+            return definitions.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                tags={
+                    "dagster/asset_partition_range_start": str(window.start),
+                    "dagster/asset_partition_range_end": str(window.last_day),
+                },
+                run_config={"loggers": {"console": {}}},
+                raise_on_error=False,
+            )
+
+    def mined(self, window: Window) -> "Pipeline":
+        """Mines the days of the window, which must succeed."""
+        result = self.mine(window)
+        assert result.success, failures(result)
+        return self
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A result table."""
+        return pl.read_delta(f"{self.storage}/{name}")
+
+
+def failures(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed steps, or else the failed run, say."""
+    steps = [event.step_failure_data.error for event in result.get_step_failure_events()]
+    if not steps:
+        return str(result.get_run_failure_event().job_failure_data)
+    return "\n".join(error.to_string() if error else "" for error in steps)
+
+
+def assert_same_tables(left: Pipeline, right: Pipeline) -> None:
+    """Every result table of one holds exactly the rows of that of the other."""
+    for name in TABLES:
+        expected, found = left.table(name), right.table(name)
+        assert expected.height > 0, name
+        assert_frame_equal(expected, found, check_row_order=False, check_exact=True)

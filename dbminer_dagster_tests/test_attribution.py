@@ -1,0 +1,277 @@
+"""Which tables and columns a statement used: lineage first, then its text."""
+
+from typing import Any
+
+import polars as pl
+
+from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
+from dbminer_dagster.mining.reference_sets import KINDS
+from dbminer_dagster.mining.sessions import session_states
+from dbminer_dagster_tests.frames import (
+    at,
+    column_lineage,
+    examples,
+    history,
+    lineage,
+    parse_here,
+    queries,
+)
+
+Sets = tuple[list[str], list[str], list[str]]
+
+
+def attributed(
+    *statements: dict[str, Any],
+    tables: tuple[dict[str, Any], ...] = (),
+    columns: tuple[dict[str, Any], ...] = (),
+    session: tuple[dict[str, Any], ...] = (),
+    known: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
+) -> Attribution:
+    rows = queries(*statements)
+    evidence = Evidence(
+        table_lineage=lineage(*tables).lazy(),
+        column_lineage=column_lineage(*columns).lazy(),
+        session_states=session_states(history(*session).lazy()),
+        known_tables=pl.Series(known, dtype=pl.String),
+        references_of=parse_here,
+        excluded_catalogs=excluded,
+    )
+    found = attribute(rows.drop("statement_text"), examples(rows), evidence)
+    assert found.statements.height == len(statements)
+    shares = ("lineage", "parsed", "scanned", "unattributed")
+    assert sum(found.counts[name] for name in shares) == len(statements)
+    assert found.sets["set_key"].is_unique().all()
+    return found
+
+
+def sets_of(found: Attribution) -> dict[str, tuple[str | None, Sets | None]]:
+    """Attribution and lists of each statement, by its id."""
+    joined = found.statements.join(found.sets, on="set_key", how="left")
+    return {
+        row["statement_id"]: (
+            row["attribution"],
+            None if row["set_key"] is None else tuple(row[kind] for kind in KINDS),
+        )
+        for row in joined.iter_rows(named=True)
+    }
+
+
+def read(source: str, **more: Any) -> dict[str, Any]:
+    return {"statement_id": "s0", "source_name": source, "direct_access": True} | more
+
+
+def test_lineage_wins_over_the_text() -> None:
+    """Lineage rows tell tables, columns and targets, in lower case, whatever the text says."""
+    found = attributed(
+        {"statement_text": "INSERT INTO x.y.z SELECT q FROM x.y.other"},
+        tables=(read("C.S.B"), read("c.s.A", target_name="C.s.T")),
+        columns=(
+            read("c.s.a", source_column="Id", target_name="c.s.t", target_column="id"),
+            read("c.s.a", source_column="odd.One", direct_access=None),
+            read("c.s.b", source_column=None),
+        ),
+    )
+    columns = ["c.s.a.`odd.one`", "c.s.a.id"]
+    assert sets_of(found)["s0"] == ("lineage", (["c.s.a", "c.s.b"], columns, ["c.s.t"]))
+
+
+def test_lineage_belongs_to_one_workspace() -> None:
+    """Rows of a statement with the same id in another workspace are no evidence."""
+    found = attributed(
+        {"statement_text": "SELECT 1"},
+        {"statement_text": "SELECT 1", "workspace_id": "w2", "statement_id": "s0"},
+        tables=(read("a.b.c", workspace_id="w2"),),
+    )
+    by_workspace = dict(found.statements.select("workspace_id", "attribution").iter_rows())
+    assert by_workspace == {"w1": "parsed", "w2": "lineage"}
+
+
+def test_statements_with_different_rows_keep_apart() -> None:
+    """Statements that share a part of their rows, or name them crosswise, have their own sets."""
+    pairs = {
+        "s0": [("a", "x"), ("b", "y")],
+        "s1": [("a", "y"), ("b", "x")],
+        "s2": [("a", "x")],
+        "s3": [("a", "x"), ("b", "y")],
+    }
+    found = attributed(
+        *({"statement_text": None} for _ in pairs),
+        tables=tuple(
+            read(f"c.s.{table}", statement_id=statement)
+            for statement, uses in pairs.items()
+            for table, _ in uses
+        ),
+        columns=tuple(
+            read(f"c.s.{table}", statement_id=statement, source_column=column)
+            for statement, uses in pairs.items()
+            for table, column in uses
+        ),
+    )
+    sets = sets_of(found)
+    assert sets["s0"] == ("lineage", (["c.s.a", "c.s.b"], ["c.s.a.x", "c.s.b.y"], []))
+    assert sets["s1"] == ("lineage", (["c.s.a", "c.s.b"], ["c.s.a.y", "c.s.b.x"], []))
+    assert sets["s2"] == ("lineage", (["c.s.a"], ["c.s.a.x"], []))
+    assert sets["s3"] == sets["s0"]
+    assert found.sets.height == 3
+
+
+def test_cached_result_has_the_lineage_of_its_origin() -> None:
+    """A cached result uses its origin's rows of the same workspace; its own rows win."""
+    cached = {"statement_text": "SELECT 1", "cache_origin_statement_id": "old"}
+    found = attributed(
+        cached,
+        cached,
+        cached | {"workspace_id": "w2"},
+        tables=(read("a.b.old", statement_id="old"), read("a.b.own", statement_id="s1")),
+    )
+    assert sets_of(found) == {
+        "s0": ("lineage", (["a.b.old"], [], [])),
+        "s1": ("lineage", (["a.b.own"], [], [])),
+        "s2": ("parsed", ([], [], [])),
+    }
+
+
+def test_indirect_access_is_no_read() -> None:
+    """What a view reads, its columns included, is not what the statement reads."""
+    found = attributed(
+        {"statement_text": None},
+        tables=(
+            read("a.b.view"),
+            read("a.b.base", direct_access=False),
+            read("a.b.both", direct_access=False),
+            read("a.b.both"),
+        ),
+        columns=(
+            read("a.b.view", source_column="v", direct_access=None),
+            read("a.b.base", source_column="x", direct_access=None),
+            read("a.b.both", source_column="y", direct_access=None),
+            read("a.b.both", source_column="z", direct_access=False),
+        ),
+    )
+    tables, columns = ["a.b.both", "a.b.view"], ["a.b.both.y", "a.b.view.v"]
+    assert sets_of(found)["s0"] == ("lineage", (tables, columns, []))
+
+
+def test_only_indirect_rows_are_no_evidence() -> None:
+    """Where lineage tells of indirect access only, the text is parsed."""
+    found = attributed(
+        {"statement_text": "SELECT v FROM a.b.view"},
+        tables=(read("a.b.base", direct_access=False),),
+        columns=(read("a.b.base", source_column="x", direct_access=None),),
+    )
+    assert sets_of(found)["s0"] == ("parsed", (["a.b.view"], ["a.b.view.v"], []))
+
+
+def test_paths_are_evidence_of_no_table() -> None:
+    """A statement whose lineage names a path only is attributed, and used no table."""
+    found = attributed(
+        {"statement_text": None},
+        tables=(read("", source_name=None, source_path="s3://b/x", source_type="PATH"),),
+    )
+    assert sets_of(found)["s0"] == ("lineage", ([], [], []))
+
+
+def test_excluded_catalogs_are_left_out_and_counted() -> None:
+    """Each statement counts each excluded table once, by whichever evidence, with its columns."""
+    found = attributed(
+        {"statement_text": None},
+        {"statement_text": "SELECT t.x, u.y FROM System.a.t, p.b.u u, system.a.t t2"},
+        {"statement_text": "SELECT x FROM system.a.only"},
+        tables=(
+            read("system.a.t"),
+            read("SYSTEM.A.T", target_name="system.a.t"),
+            read("p.b.u", target_name="hive_metastore.c.v"),
+        ),
+        columns=(read("system.a.t", source_column="x"),),
+        excluded=("sys*", "hive_metastore"),
+    )
+    sets = sets_of(found)
+    assert sets["s0"] == ("lineage", (["p.b.u"], [], []))
+    assert sets["s1"] == ("parsed", (["p.b.u"], ["p.b.u.y"], []))
+    assert sets["s2"] == ("parsed", ([], [], []))
+    assert found.counts["excluded_references"] == 2 + 1 + 1
+
+
+def test_redacted_statements_need_lineage() -> None:
+    """Redacted text counts by its lineage; without any, the statement is unattributed."""
+    redacted = {"statement_text": None, "text_redacted": True}
+    found = attributed(
+        redacted, redacted, {"statement_text": None}, tables=(read("a.b.c"),)
+    )
+    assert sets_of(found) == {
+        "s0": ("lineage", (["a.b.c"], [], [])),
+        "s1": (None, None),
+        "s2": (None, None),
+    }
+    assert found.counts["unattributed"] == 2
+    assert found.counts["unattributed:text_redacted"] == 1
+    assert found.counts["unattributed:no_text"] == 1
+
+
+def test_texts_by_how_they_were_understood() -> None:
+    """A text is parsed, or scanned, or not understood; one that names nothing is parsed."""
+    found = attributed(
+        {"statement_text": "SELECT 1"},
+        {"statement_text": "SELECT * FROM a.b.c c JOIN a.b.c d ON c.x = d.x"},
+        {"statement_text": "SELECT * FROM a.b.c WHERE ((("},
+        {"statement_text": "these are no words of SQL"},
+        {"statement_text": ""},
+    )
+    empty: Sets = ([], [], [])
+    assert sets_of(found) == {
+        "s0": ("parsed", empty),
+        "s1": ("parsed", (["a.b.c"], ["a.b.c.x"], [])),
+        "s2": ("scanned", (["a.b.c"], [], [])),
+        "s3": (None, None),
+        "s4": (None, None),
+    }
+    assert found.counts["unattributed:not_understood"] == 2
+
+
+def test_short_names_go_by_their_session() -> None:
+    """The same text means other tables in other sessions, and at other times of one session."""
+    text = "SELECT x FROM t"
+    use = {"statement_type": "USE", "start_time": at(2)}
+    found = attributed(
+        {"statement_text": text, "session_id": "one", "start_time": at(1)},
+        {"statement_text": text, "session_id": "one", "start_time": at(3)},
+        {"statement_text": text, "session_id": "two", "start_time": at(3)},
+        {"statement_text": text, "session_id": None, "start_time": at(3)},
+        session=(
+            use | {"statement_text": "USE a.b", "session_id": "one"},
+            use | {"statement_text": "USE c.d", "session_id": "two"},
+        ),
+        known=("k.s.t",),
+    )
+    sets = sets_of(found)
+    by_known = ("parsed", (["k.s.t"], ["k.s.t.x"], []))
+    assert sets["s0"] == sets["s3"] == by_known
+    assert sets["s1"] == ("parsed", (["a.b.t"], ["a.b.t.x"], []))
+    assert sets["s2"] == ("parsed", (["c.d.t"], ["c.d.t.x"], []))
+
+
+def test_unresolved_names_are_counted_by_reason() -> None:
+    """A name that fits no one table counts once for each statement, with its reason."""
+    found = attributed(
+        {"statement_text": "INSERT INTO t SELECT * FROM t", "operation": "write"},
+        {"statement_text": "SELECT * FROM t, nowhere, a.b.c"},
+        {"statement_text": "SELECT * FROM t, nowhere, a.b.c"},
+        {"statement_text": "SELECT * FROM a.b.c.d"},
+        known=("a.b.t", "a.c.t"),
+    )
+    assert found.unresolved.rows() == [
+        ("t", "ambiguous", 3),
+        ("nowhere", "unknown_table", 2),
+        ("a.b.c.d", "too_many_parts", 1),
+    ]
+    assert found.counts["unresolved:ambiguous"] == 3
+    assert sets_of(found)["s1"] == ("parsed", (["a.b.c"], [], []))
+
+
+def test_empty_day() -> None:
+    """A day without statements has no sets and zero counts."""
+    found = attributed()
+    assert found.sets.is_empty()
+    assert found.unresolved.is_empty()
+    assert set(found.counts.values()) == {0}
