@@ -7,7 +7,6 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-import dagster as dg
 from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
@@ -72,6 +71,9 @@ def _check_schedule(value: str) -> str:
 
 
 def _is_cron(line: str) -> bool:
+    # Worker processes import this module through the command, and need no Dagster.
+    import dagster as dg
+
     try:
         dg.ScheduleDefinition(name="probe", job_name="probe", cron_schedule=line)
     except dg.DagsterInvalidDefinitionError:

@@ -140,8 +140,9 @@ class DeltaStorage:
             self._with_retries(
                 table.name, lambda: self._sink(table.name, frame, "overwrite", options)
             )
-        except StorageError:
-            _require_inside(table, window, frame)
+        except StorageError as error:
+            if "failed validation check" in str(error):
+                _require_inside(table, window, frame)
             raise
         return self._reconcile(table, window, rows)
 

@@ -214,7 +214,7 @@ def test_texts_by_how_they_were_understood() -> None:
     found = attributed(
         {"statement_text": "SELECT 1"},
         {"statement_text": "SELECT * FROM a.b.c c JOIN a.b.c d ON c.x = d.x"},
-        {"statement_text": "SELECT * FROM a.b.c WHERE ((("},
+        {"statement_text": "SELECT * FROM a.b.c c AND THEN SOME NOISE"},
         {"statement_text": "these are no words of SQL"},
         {"statement_text": ""},
     )

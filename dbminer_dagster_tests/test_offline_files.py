@@ -1,7 +1,5 @@
 """Numbered parts: all of them, each once, in a folder or in S3."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,8 +28,8 @@ from dbminer_dagster_tests.s3_server import Identity, S3Server
 DAY_WINDOW = Window.of_day(DAY)
 
 
-@given(st.sets(st.booleans() | st.none(), max_size=1), st.integers(1, 30), st.randoms())
-def test_parts_come_by_number(_: set, count: int, random) -> None:  # noqa: ANN001
+@given(st.integers(1, 30), st.randoms())
+def test_parts_come_by_number(count: int, random) -> None:  # noqa: ANN001
     """Parts come in the order of their numbers, whatever order and suffixes they have."""
     names = [f"result-{n}.json{random.choice(['', '.gz'])}" for n in range(count)]
     shuffled = random.sample(names, count)
@@ -45,7 +43,7 @@ def test_parts_come_by_number(_: set, count: int, random) -> None:  # noqa: ANN0
         ([], "holds no result-0.json"),
         (["notes.txt", "result-0.csv", "result-x.json"], "holds no result-0.json"),
         (["result-0.json\n", "../result-0.json", "xresult-0.json"], "holds no result-0.json"),
-        (["result-٠.json"], "holds no result-0.json"),
+        (["result-\N{ARABIC-INDIC DIGIT ZERO}.json"], "holds no result-0.json"),
         (["result-0.json", "result-2.json"], "lacks 1: result-1.json"),
         (["result-1.json"], "lacks 1: result-0.json"),
         (["result-99999999999999.json"], "lacks 99999999999999: result-0.json, result-1.json"),
@@ -71,7 +69,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nowhere", "../nowhere", "new\nline"])
 def test_a_missing_folder_is_named(name: str, tmp_path: Path) -> None:
     """A folder that does not exist is named, with the setting to correct."""
-    with pytest.raises(LocationError, match="does not exist. Set DBMINER_OFFLINE_URI") as caught:
+    with pytest.raises(LocationError, match=r"does not exist\. Set DBMINER_OFFLINE_URI") as caught:
         read_history(tmp_path / name)
 
     assert str(tmp_path / name / QUERY_HISTORY_FOLDER) in str(caught.value)
@@ -110,15 +108,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bucket(folder: Path, s3_prefix: str, s3_server: S3Server) -> Iterator[OfflineExtractor]:
+def bucket(folder: Path, s3_prefix: str, s3_server: S3Server) -> OfflineExtractor:
     """The same parts in S3."""
     location = s3_server.location(s3_prefix.partition(f"{s3_server.bucket}/")[2])
     client = s3_client(location)
     for path in folder.glob("*/result-*"):
         key = f"{location.prefix}/{path.relative_to(folder)}"
         client.put_object(Bucket=location.bucket, Key=key, Body=path.read_bytes())
-    shutil.rmtree(folder / "extracted-lineage" / "none", ignore_errors=True)
-    yield OfflineExtractor(
+    return OfflineExtractor(
         uri=s3_prefix, s3_region=s3_server.region, s3_endpoint_url=s3_server.endpoint_url
     )
 
@@ -146,7 +143,6 @@ def test_each_s3_fault_has_its_message(bucket: OfflineExtractor, s3_server: S3Se
     assert "the bucket does not exist" in fails(bucket, uri="s3://no-such-bucket/x")
     assert "it holds no object" in fails(bucket, uri=f"s3://{s3_server.bucket}/nothing-there")
     assert "does not name an S3 bucket" in fails(bucket, uri="s3://")
-    assert "not have" not in fails(bucket, uri=f"{bucket.uri}/{QUERY_HISTORY_FOLDER}")
     unreachable = fails(bucket, s3_endpoint_url="http://127.0.0.1:9")
     assert "the endpoint cannot be reached" in unreachable
 

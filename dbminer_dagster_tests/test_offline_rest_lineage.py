@@ -104,7 +104,7 @@ def test_each_entity_of_an_item_gets_the_edge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_list", [False, True])
-def test_files_are_ends_without_a_name(as_list: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_files_are_ends_without_a_name(as_list: bool, tmp_path: Path) -> None:
     """A file stands alone or in a list, and is an end with a path."""
     file = {"path": "s3://x/y", "lineage_timestamp": TIME, "has_permission": True}
 

@@ -163,8 +163,10 @@ def test_a_killed_run_leaves_good_tables_and_the_next_repairs(
 def test_scores_equal_plain_sql(whole: Pipeline) -> None:
     """DuckDB, from daily usage and references alone, finds the same score to the last digit."""
     last, first = WINDOW.last_day, WINDOW.end - timedelta(days=whole.popularity_window_days)
-    usage, references = whole.table("daily_usage"), whole.table("query_references")
-    expected = duckdb.sql(f"""
+    database = duckdb.connect()
+    database.register("usage", whole.table("daily_usage"))
+    database.register("references", whole.table("query_references"))
+    expected = database.sql(f"""
         WITH used AS (
             SELECT r.tables_read, r.columns_read, u.user_name, u.statement_count, u.last_used_at
             FROM usage u JOIN "references" r USING (day, reference_hash)

@@ -142,7 +142,7 @@ def test_several_faults_give_a_line_each(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("in_file", [False, True])
 def test_a_misspelt_variable_is_refused(
-    in_file: bool,  # noqa: FBT001
+    in_file: bool,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,177 @@
+"""What every extraction method has to keep; a method joins by a `Source` in `SOURCES`."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from dbminer_dagster.errors import DayNotCoveredError
+from dbminer_dagster.resources.extractor import Extractor
+from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.schemas import RAW_QUERY_HISTORY, TABLES
+from dbminer_dagster.settings import ExtractionMethod
+from dbminer_dagster.windows import Window
+from dbminer_dagster_tests.offline_files import (
+    Row,
+    column_row,
+    history_of,
+    lineage_of,
+    lineage_row,
+    ndjson,
+    system_row,
+    write_history,
+    write_lineage,
+)
+
+FIRST, LAST = date(2026, 1, 5), date(2026, 1, 7)
+MIDNIGHTS = {
+    "first_instant": "2026-01-05T00:00:00Z",
+    "last_instant": "2026-01-05T23:59:59.999Z",
+    "next_first_instant": "2026-01-06T00:00:00Z",
+}
+DAYS_HELD = {"last": "2026-01-07T12:00:00Z", **MIDNIGHTS}
+
+
+class Source(Protocol):
+    """A place that holds the given rows of the system tables, however it gives them."""
+
+    method: ExtractionMethod
+
+    def extractor(self, history: Sequence[Row], lineage: Sequence[Row]) -> Extractor:
+        """An extractor over exactly these rows."""
+        ...
+
+
+class OfflineSource:
+    """The rows as offline files."""
+
+    method = ExtractionMethod.OFFLINE
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def extractor(self, history: Sequence[Row], lineage: Sequence[Row]) -> Extractor:
+        """Writes two parts of each kind."""
+        write_history(self.folder, ndjson(*history[::2]), ndjson(*history[1::2]))
+        write_lineage(self.folder, ndjson(*lineage[::2]), ndjson(*lineage[1::2]))
+        return OfflineExtractor(uri=str(self.folder))
+
+
+SOURCES = {ExtractionMethod.OFFLINE: OfflineSource}
+
+
+@pytest.fixture(params=SOURCES.values(), ids=list(SOURCES))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    """A source of each extraction method."""
+    return request.param(tmp_path)
+
+
+@pytest.fixture
+def extractor(source: Source) -> Extractor:
+    """A source with rows at the midnights of 5 January and at noon of the 7th."""
+    history = [system_row(name, start_time=time) for name, time in DAYS_HELD.items()]
+    lineage = [
+        row(event_time=time, record_id=f"{name}-{row.__name__}", statement_id=name)
+        for name, time in DAYS_HELD.items()
+        for row in (lineage_row, column_row)
+    ]
+    return source.extractor(history, lineage)
+
+
+def ids(extractor: Extractor, window: Window) -> list[set[str]]:
+    """The statements that each raw table has rows of."""
+    frames = [history_of(extractor, window), *lineage_of(extractor, window).values()]
+    return [set(found.column("statement_id")) for found in frames]
+
+
+@pytest.mark.parametrize(
+    ("window", "held"),
+    [
+        (Window.of_day(FIRST), {"first_instant", "last_instant"}),
+        (Window(FIRST, LAST), set(MIDNIGHTS)),
+        (Window(date(2026, 1, 6), date(2026, 1, 8)), {"next_first_instant", "last"}),
+        (Window(FIRST, date(2026, 1, 9)), set(DAYS_HELD)),
+    ],
+    ids=["first_day", "two_days", "last_two_days", "beyond_the_last"],
+)
+def test_the_window_is_half_open(window: Window, held: set[str], extractor: Extractor) -> None:
+    """Exactly the rows from the first midnight up to, and without, the last come out."""
+    assert ids(extractor, window) == [held, held, held]
+
+
+def test_the_day_is_that_of_the_time(extractor: Extractor) -> None:
+    """The day of a row is the UTC day of its start, or of its event."""
+    window = Window(FIRST, date(2026, 1, 8))
+
+    statements = history_of(extractor, window).rows
+    assert statements["day"].equals(statements["start_time"].dt.date().rename("day"))
+    for found in lineage_of(extractor, window).values():
+        assert found.rows["day"].equals(found.rows["first_event_time"].dt.date().rename("day"))
+
+
+def test_rows_have_the_raw_schema(extractor: Extractor, source: Source) -> None:
+    """Every row has all columns of its raw table with their types, and the method."""
+    window = Window(FIRST, date(2026, 1, 8))
+    found = {RAW_QUERY_HISTORY.name: history_of(extractor, window), **lineage_of(extractor, window)}
+
+    assert extractor.method == source.method
+    for name, read in found.items():
+        assert read.rows.schema == TABLES[name].schema
+        assert set(read.column("extraction_method")) == {source.method.value}
+        assert read.extraction.row_count == read.rows.height > 0
+
+
+def test_reading_again_gives_the_same(extractor: Extractor) -> None:
+    """The same window read twice gives identical rows."""
+    window = Window(FIRST, LAST)
+
+    assert history_of(extractor, window).rows.equals(history_of(extractor, window).rows)
+    again = lineage_of(extractor, window)
+    for name, found in lineage_of(extractor, window).items():
+        assert found.rows.equals(again[name].rows)
+
+
+def test_a_day_without_rows_is_not_absent(source: Source) -> None:
+    """A day between days with rows is empty; a day beyond them is absent."""
+    times = ("2026-01-05T12:00:00Z", "2026-01-07T12:00:00Z")
+    extractor = source.extractor(
+        [system_row(time, start_time=time) for time in times],
+        [row(event_time=time) for time in times for row in (lineage_row, column_row)],
+    )
+    empty, beyond = Window.of_day(date(2026, 1, 6)), Window(LAST, date(2026, 1, 9))
+
+    for read in (history_of, lambda *given: lineage_of(*given)["raw_table_lineage"]):
+        assert read(extractor, empty).rows.is_empty()
+        assert read(extractor, empty).extraction.absent_days(empty) == frozenset()
+        assert read(extractor, beyond).extraction.absent_days(beyond) == {date(2026, 1, 8)}
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 4), date(2026, 1, 8)], ids=str)
+def test_an_uncovered_window_fails(day: date, extractor: Extractor) -> None:
+    """A window of which no day is covered is an error that says what the source holds."""
+    held = "the source holds 2026-01-05 to 2026-01-07"
+
+    with pytest.raises(DayNotCoveredError, match=held):
+        history_of(extractor, Window.of_day(day))
+    with pytest.raises(DayNotCoveredError, match=held):
+        lineage_of(extractor, Window.of_day(day))
+
+
+def test_the_latest_update_wins(source: Source) -> None:
+    """A statement comes out once for each workspace, as it was updated last."""
+    versions = [
+        system_row(update_time=f"2026-01-05T13:00:0{second}Z", read_rows=second)
+        for second in (1, 3, 2)
+    ]
+    extractor = source.extractor(
+        [*versions, system_row(workspace_id="18", read_rows=9)], [lineage_row()]
+    )
+    found = history_of(extractor, Window.of_day(FIRST))
+
+    assert found.rows.select(RAW_QUERY_HISTORY.key).is_unique().all()
+    assert dict(zip(found.column("workspace_id"), found.column("read_rows"), strict=True)) == {
+        "17": 3,
+        "18": 9,
+    }
