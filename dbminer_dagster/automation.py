@@ -1,11 +1,13 @@
 """Jobs and schedules."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
 import dagster as dg
 
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.parse_cache import CACHE_TABLE
+from dbminer_dagster.partitions import day_key
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import TABLES
 from dbminer_dagster.settings import Settings
@@ -28,6 +30,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
 ]
 
 
@@ -48,15 +51,29 @@ def jobs() -> list[Any]:
     ]
 
 
+def mining_job(settings: Settings) -> str:
+    """The job that mines what the settings ask for."""
+    return "mine_lineage_and_popularity" if settings.calculate_popularity else "mine_lineage"
+
+
+def range_tags(window: Window) -> dict[str, str]:
+    """The tags by which Dagster knows the days of a run."""
+    return {
+        "dagster/asset_partition_range_start": day_key(window.start),
+        "dagster/asset_partition_range_end": day_key(window.last_day),
+    }
+
+
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules; both are stopped until somebody switches them on."""
     return [_mining_schedule(settings), _maintenance_schedule()]
 
 
 def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    popularity = settings.calculate_popularity
-    job_name = "mine_lineage_and_popularity" if popularity else "mine_lineage"
-    newest_asset = dg.AssetKey("popularity_scores" if popularity else "table_lineage")
+    job_name = mining_job(settings)
+    last_asset = dg.AssetKey(
+        "popularity_scores" if settings.calculate_popularity else "column_lineage"
+    )
 
     @dg.schedule(
         name="mining_schedule",
@@ -66,43 +83,50 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Mines every day that became minable since the newest mined one, in one run.",
     )
     def mining_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        now = context.scheduled_execution_time
+        now = context.scheduled_execution_time.astimezone(UTC)
         running = context.instance.get_runs(
             dg.RunsFilter(job_name=job_name, statuses=UNFINISHED), limit=1
         )
         if running:
             return dg.SkipReason(f"Run {running[0].run_id} of {job_name} has not ended yet.")
-        mined = context.instance.get_materialized_partitions(newest_asset)
-        window = _due(settings, now, max(map(date.fromisoformat, mined), default=None))
-        if window is None:
-            newest = settings.newest_minable_day(now.date())
-            return dg.SkipReason(f"Nothing became minable: {newest}, the newest day, is mined.")
+        mined = context.instance.get_materialized_partitions(last_asset)
+        window = _due(settings, now.date(), max(map(date.fromisoformat, mined), default=None))
+        if isinstance(window, str):
+            return dg.SkipReason(window)
         return dg.RunRequest(
+            # The time makes the days of a failed run due again at the next tick.
             run_key=f"{window.start}..{window.last_day}@{now.isoformat()}",
-            tags={
-                "dagster/asset_partition_range_start": window.start.isoformat(),
-                "dagster/asset_partition_range_end": window.last_day.isoformat(),
-            },
+            tags=range_tags(window),
         )
 
     return mining_schedule
 
 
-def _due(settings: Settings, now: datetime, newest_mined: date | None) -> Window | None:
-    """The days after the newest mined one, or what one period of the schedule makes minable."""
-    newest = settings.newest_minable_day(now.date())
-    first = newest - timedelta(days=DAYS_BY_CADENCE.get(settings.schedule, 1) - 1)
-    if newest_mined is not None:
-        first = newest_mined + timedelta(days=1)
-    first = max(first, settings.start_date)
-    return Window(first, newest + timedelta(days=1)) if first <= newest else None
+def _due(settings: Settings, today: date, newest_mined: date | None) -> Window | str:
+    """The days after the newest mined one, or why there are none.
+
+    Before anything is mined, these are the days that one period of the schedule makes minable.
+    """
+    newest = settings.newest_minable_day(today)
+    if newest < settings.start_date:
+        return (
+            f"Nothing is minable yet: DBMINER_START_DATE is {settings.start_date}, and with "
+            f"DBMINER_LAG_DAYS={settings.lag_days} the newest minable day is {newest}."
+        )
+    if newest_mined is not None and newest_mined >= newest:
+        return f"Nothing became minable: {newest}, the newest minable day, is mined."
+    if newest_mined is None:
+        newest_mined = newest - timedelta(days=DAYS_BY_CADENCE.get(settings.schedule, 1))
+    first = max(newest_mined + timedelta(days=1), settings.start_date)
+    return Window(first, newest + timedelta(days=1))
 
 
 @dg.op(description="Compacts the files of every result table and deletes what no version needs.")
 def compact_and_vacuum(context: dg.OpExecutionContext, storage: StorageResource) -> None:
     """Maintains each table that exists; see `docs/decisions` for why and how often."""
     for name in (*TABLES, CACHE_TABLE):
-        figures = storage.tables.maintain(name)
+        with user_errors():
+            figures = storage.tables.maintain(name)
         if figures is not None:
             context.log.info(f"{name}: {figures}")
 

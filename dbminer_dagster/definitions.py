@@ -1,5 +1,6 @@
 """The wiring: settings to resources, assets, checks, jobs and schedules."""
 
+import warnings
 from collections.abc import Mapping
 
 import dagster as dg
@@ -14,6 +15,7 @@ from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.io_manager import DeltaIOManager
 from dbminer_dagster.resources.extractor import Extractor, UnavailableExtractor
 from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.settings import ExtractionMethod, Settings, load_settings
 
@@ -22,35 +24,44 @@ def build_definitions(
     settings: Settings, loggers: Mapping[str, dg.LoggerDefinition] | None = None
 ) -> dg.Definitions:
     """All definitions for these settings."""
+    with warnings.catch_warnings():
+        # Dagster announces its own beta parameter `backfill_policy`, once for each asset.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = _assets(settings)
     storage = StorageResource(
         uri=settings.storage_uri,
         s3_region=settings.s3_region,
         s3_endpoint_url=settings.s3_endpoint_url,
     )
     return dg.Definitions(
-        assets=[
-            LINEAGE_SOURCE,
-            QUERY_HISTORY_SOURCE,
-            *raw_assets(settings),
-            *lineage_assets(settings),
-            *usage_assets(settings),
-            *popularity_assets(settings),
-        ],
+        assets=assets,
         asset_checks=quality_checks(settings),
         jobs=jobs(),
         schedules=schedules(settings),
         resources={
             "storage": storage,
+            "parser": ParserResource(storage=storage),
             "io_manager": DeltaIOManager(storage=storage),
             "lineage_extractor": _extractor(settings, settings.lineage_method),
             "query_history_extractor": _extractor(
                 settings, settings.query_history_extraction_method
             ),
         },
-        # Steps share frames on disk and are short: a process for each would cost more than it.
         loggers=loggers,
+        # Steps share frames on disk and are short: a process for each would cost more than it.
         executor=dg.in_process_executor,
     )
+
+
+def _assets(settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
+    return [
+        LINEAGE_SOURCE,
+        QUERY_HISTORY_SOURCE,
+        *raw_assets(settings),
+        *lineage_assets(settings),
+        *usage_assets(settings),
+        *popularity_assets(settings),
+    ]
 
 
 def _extractor(settings: Settings, method: ExtractionMethod) -> Extractor:

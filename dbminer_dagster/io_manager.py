@@ -3,7 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.partitions import run_window
+from dbminer_dagster.failures import user_errors
+from dbminer_dagster.partitions import day_key, run_window
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import TABLES, Table
 from dbminer_dagster.storage import DayFrame
@@ -17,19 +18,25 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: DayFrame) -> None:
         """Replaces the days of the run in one commit."""
         table = _table(context.asset_key)
-        commit = self.storage.tables.replace_days(table, run_window(context), obj)
+        with user_errors():
+            commit = self.storage.tables.replace_days(table, run_window(context), obj)
         context.add_output_metadata(
             {
-                "dagster/row_count": sum(commit.rows_by_day.values()),
                 "dagster/uri": commit.uri,
                 "dagster/table_name": table.name,
                 "delta_version": commit.version,
+                "rows_written_by_run": sum(commit.rows_by_day.values()),
             }
         )
+        for day, rows in commit.rows_by_day.items():
+            context.step_context.add_asset_metadata(
+                {"dagster/partition_row_count": rows}, context.asset_key, day_key(day)
+            )
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         """The rows of the days that the input's partition mapping names."""
-        return self.storage.tables.scan(_table(context.asset_key), run_window(context))
+        with user_errors():
+            return self.storage.tables.scan(_table(context.asset_key), run_window(context))
 
 
 def _table(key: dg.AssetKey) -> Table:

@@ -2,16 +2,25 @@
 
 import logging
 import sys
+from typing import Any
 
 import dagster as dg
 
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        meta = getattr(record, "dagster_meta", None) or {}
-        step = meta.get("step_key") or "dbminer"
-        message = meta.get("orig_message", record.msg)
+        step = _meta(record).get("step_key") or "dbminer"
+        message = _meta(record).get("orig_message", record.getMessage())
         return f"{self.formatTime(record, '%H:%M:%S')}  {step:<18} {message}"
+
+
+def _meta(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "dagster_meta", None) or {}
+
+
+def _said_by_us(record: logging.LogRecord) -> bool:
+    """Dagster logs each of its events as well, such as every step that a failure leaves out."""
+    return _meta(record).get("dagster_event") is None
 
 
 def _progress(_context: dg.InitLoggerContext) -> logging.Logger:
@@ -20,6 +29,7 @@ def _progress(_context: dg.InitLoggerContext) -> logging.Logger:
     logger.propagate = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
+    handler.addFilter(_said_by_us)
     logger.handlers = [handler]
     return logger
 

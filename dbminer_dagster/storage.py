@@ -7,6 +7,7 @@ that dies leaves the last good version, and the note survives compaction and log
 
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,6 +28,8 @@ from dbminer_dagster.windows import Window
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
+COMMIT_TOKEN = "dbminer.commit"
+COMMITS_LOOKED_AT = 20
 TABLE_PROPERTIES = {
     # A checkpoint every 20 commits keeps opening a table fast as days pile up.
     "delta.checkpointInterval": "20",
@@ -128,12 +131,14 @@ class DeltaStorage:
         """
         frame = table.conform(rows.frame)
         self._create(table)
+        token = uuid.uuid4().hex
         options = {
             "predicate": f"day >= '{window.start}' AND day < '{window.end}'",
             "partition_by": ["day"],
             "writer_properties": WriterProperties(compression="ZSTD", compression_level=3),
             "commit_properties": CommitProperties(
-                app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window]
+                app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window],
+                custom_metadata={COMMIT_TOKEN: token},
             ),
         }
         try:
@@ -144,12 +149,12 @@ class DeltaStorage:
             if "failed validation check" in str(error):
                 _require_inside(table, window, frame)
             raise
-        return self._reconcile(table, window, rows)
+        return self._reconcile(table, window, rows, token)
 
-    def _reconcile(self, table: Table, window: Window, rows: DayFrame) -> Commit:
+    def _reconcile(self, table: Table, window: Window, rows: DayFrame, token: str) -> Commit:
         delta = self._require(table.name)
         counts = dict.fromkeys(window, 0) | _rows_by_day(delta, window)
-        committed = sum(counts.values())
+        committed = _rows_committed(delta, token, otherwise=sum(counts.values()))
         if rows.row_count is not None and committed != rows.row_count:
             raise RowCountError(
                 f"Table {table.name!r}: {rows.row_count} rows were read for {window} and "
@@ -240,7 +245,9 @@ class DeltaStorage:
                 storage_options=self.options(),
             )
         except (DeltaError, OSError) as error:
-            raise self._explained(table.name, "created", error) from error
+            # Of two runs that create it at once, one finds it made.
+            if not isinstance(error, CommitFailedError) or self._open(table.name) is None:
+                raise self._explained(table.name, "created", error) from error
 
     def _sink(self, name: str, frame: pl.LazyFrame, mode: Any, options: dict[str, Any]) -> None:
         frame.sink_delta(
@@ -288,6 +295,14 @@ def _require_inside(table: Table, window: Window, frame: pl.LazyFrame) -> None:
             f"Table {table.name!r} was not written: a run for {window} gave it rows of the day "
             f"{', '.join(outside[:10])}. Report it as a bug."
         ) from None
+
+
+def _rows_committed(delta: DeltaTable, token: str, *, otherwise: int) -> int:
+    """Rows that the commit with our token added; another run may have replaced them since."""
+    for entry in delta.history(COMMITS_LOOKED_AT):
+        if entry.get(COMMIT_TOKEN) == token:
+            return int(entry["operationMetrics"]["num_added_rows"])
+    return otherwise
 
 
 def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:

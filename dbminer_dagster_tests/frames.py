@@ -29,7 +29,7 @@ def at(hour: float, day: date = DAY) -> datetime:
     return datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=UTC)
 
 
-def frame(table: Table, rows: Sequence[Row], **defaults: Any) -> pl.DataFrame:  # noqa: ANN401
+def frame(table: Table, rows: Sequence[Row], **defaults: Any) -> pl.DataFrame:
     """Rows of a table; what they leave out is the default, or null."""
     return pl.DataFrame([defaults | row for row in rows], schema=table.schema)
 
@@ -128,5 +128,3 @@ def examples(statements: pl.DataFrame) -> pl.LazyFrame:
     """One text of each template."""
     texts = statements.lazy().drop_nulls("query_hash").group_by("query_hash")
     return texts.agg(pl.col("statement_text").min())
-
-

@@ -1,6 +1,7 @@
 """Runs the real jobs in process over generated files, and compares all result tables."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,6 +9,7 @@ import dagster as dg
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from dbminer_dagster.automation import range_tags
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.schemas import TABLES
 from dbminer_dagster.settings import Settings, load_settings
@@ -31,12 +33,13 @@ class Pipeline:
     storage: str
     lineage_window_days: int = 20
     popularity_window_days: int = 10
+    lineage_method: str = "offline"
 
     @property
     def settings(self) -> Settings:
         """The settings of its runs."""
         return load_settings(
-            lineage_method="offline",
+            lineage_method=self.lineage_method,
             offline_uri=self.offline,
             storage_uri=self.storage,
             start_date=FIRST_DAY,
@@ -45,17 +48,27 @@ class Pipeline:
             excluded_users="svc-*@larkfell.example",
         )
 
-    def mine(self, window: Window, job: str = JOB) -> dg.ExecuteInProcessResult:
+    def mine(
+        self, window: Window, job: str = JOB, *, instance: dg.DagsterInstance | None = None
+    ) -> dg.ExecuteInProcessResult:
         """Mines the days of the window as one run; a failure is for the caller to look at."""
+        return self.run(job, range_tags(window), instance)
+
+    def run(
+        self,
+        job: str,
+        tags: dict[str, str] | None = None,
+        instance: dg.DagsterInstance | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Runs a job; by default on an instance that is forgotten."""
         logger = dg.LoggerDefinition(_silence)
         definitions = build_definitions(self.settings, loggers={"console": logger})
-        with dg.DagsterInstance.ephemeral() as instance:
+        with ExitStack() as stack:
+            if instance is None:
+                instance = stack.enter_context(dg.DagsterInstance.ephemeral())
             return definitions.resolve_job_def(job).execute_in_process(
                 instance=instance,
-                tags={
-                    "dagster/asset_partition_range_start": str(window.start),
-                    "dagster/asset_partition_range_end": str(window.last_day),
-                },
+                tags=tags,
                 run_config={"loggers": {"console": {}}},
                 raise_on_error=False,
             )

@@ -196,9 +196,7 @@ def test_excluded_catalogs_are_left_out_and_counted() -> None:
 def test_redacted_statements_need_lineage() -> None:
     """Redacted text counts by its lineage; without any, the statement is unattributed."""
     redacted = {"statement_text": None, "text_redacted": True}
-    found = attributed(
-        redacted, redacted, {"statement_text": None}, tables=(read("a.b.c"),)
-    )
+    found = attributed(redacted, redacted, {"statement_text": None}, tables=(read("a.b.c"),))
     assert sets_of(found) == {
         "s0": ("lineage", (["a.b.c"], [], [])),
         "s1": (None, None),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbminer_dagster.mining.names import name_parts
@@ -111,6 +111,7 @@ def test_names_are_built_from_parts(end: dict, name: str | None, tmp_path: Path)
 
 
 @given(st.lists(st.text(min_size=1), min_size=3, max_size=3))
+@settings(max_examples=40, deadline=None)
 def test_names_split_into_their_parts(parts: list[str]) -> None:
     """Whatever the parts hold, the name splits into them again."""
     names = ("source_table_catalog", "source_table_schema", "source_table_name")

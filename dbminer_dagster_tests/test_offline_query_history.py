@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbminer_dagster.errors import BadLinesError
@@ -280,6 +280,7 @@ VERSIONS = st.fixed_dictionaries(
 
 
 @given(st.lists(VERSIONS, min_size=1, max_size=12), st.randoms())
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_the_input_never_matters(versions: list, random) -> None:  # noqa: ANN001
     """Any order of the same versions leaves the same rows, one for each key."""
     shuffled = random.sample(versions, len(versions))

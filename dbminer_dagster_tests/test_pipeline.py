@@ -192,7 +192,7 @@ def test_scores_equal_plain_sql(whole: Pipeline) -> None:
         SELECT asset_type, asset, read_count, user_count, last_read_at, popularity_score,
                CASE WHEN n = 1 THEN 0 ELSE (r - 1) / (n - 1) END AS percentile
         FROM ranked ORDER BY ALL
-    """).pl()  # fmt: skip
+    """).pl().with_columns(pl.col("last_read_at").dt.convert_time_zone("UTC"))  # fmt: skip
     scores = whole.table("popularity_scores").filter(pl.col("day") == last)
     found = scores.select(
         "asset_type",

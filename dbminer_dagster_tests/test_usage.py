@@ -64,13 +64,18 @@ def test_reference_hash_is_the_same_for_ever() -> None:
     one, _ = of_day(*rows)
     other, _ = of_day(*reversed(rows))
     assert set(one["reference_hash"]) == set(other["reference_hash"])
-    assert set(one["reference_hash"]) == {"77231c2714991ba7c5557a6ba6206dd1", "a1412704a02ced4f4f2d90cd5b0c2542"}
+    assert set(one["reference_hash"]) == {
+        "77231c2714991ba7c5557a6ba6206dd1",
+        "a1412704a02ced4f4f2d90cd5b0c2542",
+    }
 
 
 def test_best_attribution_is_named() -> None:
     """Where statements of one reference were attributed in different ways, the best is named."""
     text = {"statement_text": "SELECT 1"}
-    references, _ = of_day(text | {"attribution": "scanned"}, text, text | {"attribution": "lineage"})
+    references, _ = of_day(
+        text | {"attribution": "scanned"}, text, text | {"attribution": "lineage"}
+    )
     assert references["attribution"].to_list() == ["lineage"]
 
 
@@ -147,6 +152,7 @@ def test_daily_usage_runs_on_other_engines() -> None:
         relation = connection.from_arrow(statements.to_arrow())
         there = daily_usage(nw.from_native(relation)).to_native().pl()
     columns = [name for name in here.columns if name != "last_used_at"]
-    assert there.select(columns).sort("user_name").rows() == here.select(columns).sort(
-        "user_name"
-    ).rows()
+    assert (
+        there.select(columns).sort("user_name").rows()
+        == here.select(columns).sort("user_name").rows()
+    )

@@ -1,14 +1,12 @@
 """What all assets share: their metadata, and how a run reports on its days."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.errors import DbminerError
 from dbminer_dagster.partitions import daily_partitions, day_key
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import Table
@@ -72,20 +70,11 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
-def _short_type(dtype: pl.DataType | type[pl.DataType]) -> str:
+def _short_type(dtype: object) -> str:
     """The type without its fields and units, which would push the description off the page."""
     if isinstance(dtype, pl.List):
         return f"List({_short_type(dtype.inner)})"
     return "Datetime (UTC)" if isinstance(dtype, pl.Datetime) else str(dtype).partition("(")[0]
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Shows our own errors as what they say, without a traceback and without a retry."""
-    try:
-        yield
-    except DbminerError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
 
 
 def report_days(

@@ -10,15 +10,14 @@ from dbminer_dagster.assets.common import (
     markdown_table,
     report_days,
     table_asset,
-    user_errors,
 )
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.lineage import edges, history_days, known_tables, with_row_kind
-from dbminer_dagster.mining.parse_pool import ParsePool
 from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
-from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     COLUMN_LINEAGE,
@@ -63,12 +62,13 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
     def table_rebuilds(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
+        parser: ParserResource,
         raw_query_history: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
-        with user_errors(), open_spool() as spool, ParsePool() as pool:
-            cache = ParseCache(storage.tables, pool)
+        with user_errors(), open_spool() as spool:
+            cache = parser.cache()
             known = known_tables(raw_table_lineage).select("day", "table_name").collect()
             figures = {}
             for day in run:

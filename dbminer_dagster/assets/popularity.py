@@ -1,6 +1,7 @@
 """Popularity of tables and columns, day by day over a trailing window."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -11,9 +12,9 @@ from dbminer_dagster.assets.common import (
     markdown_table,
     report_days,
     table_asset,
-    user_errors,
 )
 from dbminer_dagster.charts import as_markdown, bar_chart, line_chart
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.lineage import known_tables
 from dbminer_dagster.mining.popularity import example_texts, popularity_of, window_usage
 from dbminer_dagster.partitions import run_window, trailing
@@ -100,8 +101,8 @@ def _write_day(
 ) -> None:
     name = f"used-{window.last_day}"
     used = window_usage(usage, references)
-    spool.write(name, used)
-    used = spool.scan(name, used.collect_schema())
+    spool.write(name, used.pairs)
+    used = replace(used, pairs=spool.scan(name, used.pairs.collect_schema()))
     texts = example_texts(references).collect().lazy()
     for asset_type in ("table", "column"):
         rows = popularity_of(asset_type, used, texts, table_types, window, days_present)

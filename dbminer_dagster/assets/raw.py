@@ -8,9 +8,9 @@ from dbminer_dagster.assets.common import (
     report_days,
     table_asset,
     table_assets,
-    user_errors,
 )
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
 from dbminer_dagster.resources.extractor import Extraction, Extractor
 from dbminer_dagster.resources.storage import StorageResource

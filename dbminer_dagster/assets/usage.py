@@ -14,17 +14,16 @@ from dbminer_dagster.assets.common import (
     report_days,
     table_asset,
     table_assets,
-    user_errors,
 )
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
 from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import known_tables
-from dbminer_dagster.mining.parse_pool import ParsePool
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.mining.usage import usage_of_day
-from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
@@ -88,15 +87,16 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def usage(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
+        parser: ParserResource,
         filtered_queries: pl.LazyFrame,
         raw_query_history: pl.LazyFrame,
         raw_column_lineage: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         window = run_window(context)
-        with user_errors(), open_spool() as spool, ParsePool() as pool:
+        with user_errors(), open_spool() as spool:
             absent = absent_days(storage, FILTERED_QUERIES, window)
-            cache = ParseCache(storage.tables, pool)
+            cache = parser.cache()
             known = known_tables(raw_table_lineage).select("day", "table_name").collect()
             figures, unresolved = {}, []
             for day in window:

@@ -1,7 +1,8 @@
 """Asset checks on the result tables: nothing lost, nothing twice, nothing stale.
 
 Each check recounts from the stored tables, over the days of the popularity window that ends with
-the newest stored day, and so also finds a table that is older than what it was made from.
+the newest stored day, and so also finds a table that is older than what it was made from. Days
+before the start date cannot be mined and are not asked for.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.assets.common import markdown_table
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import history_days, with_row_kind
 from dbminer_dagster.resources.storage import StorageResource
@@ -33,7 +35,7 @@ from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 
 Check = Callable[[DeltaStorage, Window], dg.AssetCheckResult]
-LISTED_DAYS = 10
+LISTED_FAULTS = 10
 KEYED_TABLES = (
     RAW_QUERY_HISTORY,
     FILTERED_QUERIES,
@@ -83,12 +85,19 @@ def _recount(settings: Settings, table: Table, name: str, check: Check) -> dg.As
 
     @dg.asset_check(asset=table.name, name=name, description=DESCRIPTIONS[name])
     def recount(storage: StorageResource) -> dg.AssetCheckResult:
-        newest = storage.tables.newest_day(table)
-        if newest is None:
-            return _warning(f"{table.name} holds no day yet: materialise it.")
-        return check(storage.tables, Window.trailing(newest, settings.popularity_window_days))
+        with user_errors():
+            newest = storage.tables.newest_day(table)
+            if newest is None:
+                return _warning(f"{table.name} holds no rows yet: materialise it.")
+            window = Window.trailing(newest, settings.popularity_window_days)
+            return check(storage.tables, _minable(window, settings))
 
     return recount
+
+
+def _minable(window: Window, settings: Settings) -> Window:
+    """Without the days before the start date: nobody can mine them."""
+    return Window(min(max(window.start, settings.start_date), window.last_day), window.end)
 
 
 def _result(faults: list[dict[str, Any]], fine: str, wrong: str) -> dg.AssetCheckResult:
@@ -98,7 +107,7 @@ def _result(faults: list[dict[str, Any]], fine: str, wrong: str) -> dg.AssetChec
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=wrong,
-        metadata={"faults": markdown_table(faults[:LISTED_DAYS]), "fault_count": len(faults)},
+        metadata={"faults": markdown_table(faults[:LISTED_FAULTS]), "fault_count": len(faults)},
     )
 
 
@@ -110,21 +119,20 @@ def _warning(description: str) -> dg.AssetCheckResult:
 
 def _unique_keys(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
     def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
-        repeated = (
-            storage.scan(table, window)
-            .group_by("day", *table.key)
-            .len("rows")
-            .filter(pl.col("rows") > 1)
-            .sort("rows", descending=True)
-            .collect()
-        )
+        # Day by day: the keys of a whole window may not fit into memory.
+        repeated = [_repeated(storage, table, day) for day in storage.row_counts(table, window)]
         return _result(
-            repeated.to_dicts(),
+            pl.concat(repeated).sort("rows", "day", *table.key, descending=True).to_dicts(),
             f"Every key of {window} stands once.",
             f"Keys stand more than once; materialise {table.name} again for these days.",
         )
 
     return _recount(settings, table, "keys_unique", check)
+
+
+def _repeated(storage: DeltaStorage, table: Table, day: date) -> pl.DataFrame:
+    rows = storage.scan(table, Window.of_day(day)).group_by("day", *table.key).len("rows")
+    return rows.filter(pl.col("rows") > 1).collect(engine="streaming")
 
 
 def _newest_day(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
@@ -133,9 +141,13 @@ def _newest_day(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=table.name, name=name, description=DESCRIPTIONS[name])
     def newest_minable_day_present(storage: StorageResource) -> dg.AssetCheckResult:
         wanted = settings.newest_minable_day(datetime.now(UTC).date())
-        if storage.tables.days_present(table, Window.of_day(wanted)):
+        with user_errors():
+            present = storage.tables.days_present(table, Window.of_day(wanted))
+            newest = storage.tables.newest_day(table)
+        if present:
             return dg.AssetCheckResult(passed=True, description=f"{wanted} has been mined.")
-        newest = storage.tables.newest_day(table)
+        if newest is None:
+            return _warning(f"{table.name} holds no rows yet: materialise it.")
         return _warning(
             f"{wanted} may be mined and has not been; the newest stored day is {newest}. "
             f"Materialise {table.name} from there on, or switch on mining_schedule."
@@ -152,15 +164,15 @@ def _rows_accounted_for(settings: Settings) -> Check:
             .to_native()
             .group_by("day")
             .agg(rows=pl.len(), dropped=pl.col("drop_reason").is_not_null().sum())
-            .sort("day")
             .collect()
         )
-        kept = storage.row_counts(FILTERED_QUERIES, window)
-        faults = [
-            {"day": day, "rows": rows, "dropped": dropped, "kept": kept.get(day, 0)}
-            for day, rows, dropped in counted.iter_rows()
-            if rows != dropped + kept.get(day, 0)
-        ]
+        raw_rows = {day: (rows, dropped) for day, rows, dropped in counted.iter_rows()}
+        kept_rows = storage.row_counts(FILTERED_QUERIES, window)
+        faults = []
+        for day in sorted(raw_rows.keys() | kept_rows.keys()):
+            (rows, dropped), kept = raw_rows.get(day, (0, 0)), kept_rows.get(day, 0)
+            if rows != dropped + kept:
+                faults.append({"day": day, "rows": rows, "dropped": dropped, "kept": kept})
         return _result(
             faults,
             f"All {counted['rows'].sum():,} rows of {window} are kept or dropped for a reason.",
@@ -218,7 +230,7 @@ def _days_in_window(settings: Settings) -> Check:
         missing = [str(day) for day in window if day not in present]
         share = len(present) / window.days
         few = share < settings.minimum_window_coverage
-        shown = ", ".join(missing[:LISTED_DAYS]) + (", …" if len(missing) > LISTED_DAYS else "")
+        shown = ", ".join(missing[:LISTED_FAULTS]) + (", …" if len(missing) > LISTED_FAULTS else "")
         return dg.AssetCheckResult(
             passed=not missing,
             severity=dg.AssetCheckSeverity.ERROR if few else dg.AssetCheckSeverity.WARN,
@@ -234,16 +246,24 @@ def _edges(
     settings: Settings, raw: Table, table: Table, key: tuple[str, ...]
 ) -> dg.AssetChecksDefinition:
     def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
-        newest: date = window.last_day
-        reach = Window.trailing(newest, history_days(settings.lineage_window_days))
-        rows = with_row_kind(storage.scan(raw, reach)).filter(pl.col("row_kind") == "edge_rows")
-        parts = [pl.col(part).str.to_lowercase() if "column" in part else part for part in key]
-        pairs = rows.select(parts).drop_nulls().unique().select(pl.len()).collect().item()
-        edges = storage.row_counts(table, Window.of_day(newest)).get(newest, 0)
+        newest = Window.of_day(window.last_day)
+        reach = Window.trailing(window.last_day, history_days(settings.lineage_window_days))
+        wanted = _pairs(storage.scan(raw, reach), key).collect(engine="streaming").lazy()
+        stored = storage.scan(table, newest).select(**dict(zip(key, table.key, strict=True)))
+        lost = wanted.join(stored, on=key, how="anti").with_columns(fault=pl.lit("no edge"))
+        made_up = stored.join(wanted, on=key, how="anti").with_columns(fault=pl.lit("no raw row"))
+        faults = pl.concat([lost, made_up]).sort(key).collect()
         return _result(
-            [] if pairs == edges else [{"day": newest, "raw_pairs": pairs, "edges": edges}],
-            f"All {edges:,} edges of {newest} have their rows, and all rows their edge.",
-            f"They do not agree; materialise {table.name} again for this day.",
+            faults.to_dicts(),
+            f"Every edge of {newest} has its raw rows, and every pair in them its edge.",
+            f"They do not agree; materialise {table.name} again for {newest}.",
         )
 
     return _recount(settings, table, "every_edge_accounted_for", check)
+
+
+def _pairs(raw: pl.LazyFrame, key: tuple[str, ...]) -> pl.LazyFrame:
+    """The distinct pairs that are edges, whatever has become of them."""
+    rows = with_row_kind(raw).filter(pl.col("row_kind") == "edge_rows")
+    parts = [pl.col(part).str.to_lowercase() if "column" in part else part for part in key]
+    return rows.select(parts).drop_nulls().unique()

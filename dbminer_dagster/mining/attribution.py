@@ -76,7 +76,9 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
         evidence.excluded_catalogs,
     )
     attributed = _merged(found, by_text)
-    sets = pl.concat([source.select("set_key", *KINDS) for source in (by_lineage.sets, by_text.sets)])
+    sets = pl.concat(
+        [source.select("set_key", *KINDS) for source in (by_lineage.sets, by_text.sets)]
+    )
     unresolved = _unresolved(by_text)
     return Attribution(
         statements=attributed,
@@ -126,9 +128,7 @@ def _unresolved(by_text: TextSets) -> pl.DataFrame:
 
 
 def _counts(attributed: pl.DataFrame, unresolved: pl.DataFrame) -> dict[str, int]:
-    by_attribution = attributed.group_by(
-        pl.coalesce("attribution", pl.lit("unattributed"))
-    ).len()
+    by_attribution = attributed.group_by(pl.coalesce("attribution", pl.lit("unattributed"))).len()
     by_failure = attributed.drop_nulls("failure").group_by("failure").len()
     by_reason = unresolved.group_by("reason").agg(pl.col("statement_count").sum())
     return {

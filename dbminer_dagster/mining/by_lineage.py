@@ -142,9 +142,7 @@ def with_lineage(statements: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     added = ("set_key", "excluded_references")
     return (
         statements.join(found, on=STATEMENT, how="left", nulls_equal=True)
-        .with_columns(
-            origin=pl.when(pl.col("set_key").is_null()).then("cache_origin_statement_id")
-        )
+        .with_columns(origin=pl.when(pl.col("set_key").is_null()).then("cache_origin_statement_id"))
         .join(
             found,
             left_on=["workspace_id", "origin"],

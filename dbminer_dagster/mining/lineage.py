@@ -6,13 +6,16 @@ edge has not been seen since: then it is `superseded`. An edge not seen within t
 edges, and neither is a table that feeds itself.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from dbminer_dagster.schemas import ENTITY, Table
 from dbminer_dagster.windows import Window
 
 ENDS = ("source", "target")
-ROW_KINDS = ("edge_rows", "self_rows", "read_only_rows", "write_only_rows")
+COLUMNS = ("source_column", "target_column")
+ROW_KINDS = ("edge_rows", "self_rows", "read_only_rows", "write_only_rows", "no_column_rows")
 
 
 def history_days(lineage_window_days: int) -> int:
@@ -24,7 +27,8 @@ def with_row_kind(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Adds the key of each end, and `row_kind`, one of `ROW_KINDS`.
 
     A table's key is its lower-cased name. An end that has a path only is keyed by the path, as
-    spelled but without a slash at its end.
+    spelled but without a slash at its end. Rows of column lineage that lack a column are no edges
+    between columns.
     """
     keys = {
         end: pl.coalesce(
@@ -33,6 +37,7 @@ def with_row_kind(raw: pl.LazyFrame) -> pl.LazyFrame:
         for end in ENDS
     }
     source, target = pl.col("source"), pl.col("target")
+    lacks_column = (pl.col(name).is_null() for name in _pair(raw.collect_schema().names()))
     kind = (
         pl.when(source.is_null())
         .then(pl.lit("write_only_rows"))
@@ -40,6 +45,8 @@ def with_row_kind(raw: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit("read_only_rows"))
         .when(source == target)
         .then(pl.lit("self_rows"))
+        .when(pl.any_horizontal(pl.lit(value=False), *lacks_column))
+        .then(pl.lit("no_column_rows"))
         .otherwise(pl.lit("edge_rows"))
     )
     return raw.with_columns(**keys).with_columns(row_kind=kind)
@@ -59,26 +66,26 @@ def edges(
         rebuilds: Rows of `table_rebuilds` of the same days.
         window: The lineage window.
     """
-    pair = [f"{end}_column" for end in ENDS if f"{end}_column" in table.schema]
+    pair = _pair(table.schema.names())
     key = [*ENDS, *pair]
     rows = (
         with_row_kind(raw)
         .filter(pl.col("row_kind") == "edge_rows")
         .with_columns(pl.col(name).str.to_lowercase() for name in pair)
-        .drop_nulls(pair)
         .join(_last_rebuilds(rebuilds), left_on="target", right_on="table_name", how="left")
     )
-    newest = {"by": ["last_event_time", "statement_id"], "nulls_last": False}
     seen = pl.col("last_event_time")
-    own = pl.col("statement_id") == pl.col("rebuild_statement_id")
+    own = pl.all_horizontal(
+        pl.col(name) == pl.col(f"rebuild_{name}") for name in ("workspace_id", "statement_id")
+    )
     found = rows.group_by(key).agg(
-        *(_newest_type(end).alias(f"{end}_type") for end in ENDS),
+        *(_newest(_type(end)).alias(f"{end}_type") for end in ENDS),
         first_seen=pl.col("first_event_time").min(),
         last_seen=seen.max(),
         # The rebuild's own edges stay, even where its event is a little older than its start.
         valid_until=pl.when(own).then(pl.max_horizontal(seen, "rebuilt_at")).otherwise(seen).max(),
         event_count=pl.col("event_count").sum(),
-        last_statement_id=pl.col("statement_id").sort_by(**newest).drop_nulls().last(),
+        last_statement_id=_newest(pl.col("statement_id")),
         rebuilt_at=pl.col("rebuilt_at").first(),
         rebuild_statement_id=pl.col("rebuild_statement_id").first(),
     )
@@ -91,18 +98,31 @@ def edges(
     )
 
 
-def _newest_type(end: str) -> pl.Expr:
-    """The type that the newest event gives; REST tells none for the table that was asked for."""
+def _pair(names: Sequence[str]) -> list[str]:
+    """The pair of columns that column lineage has; nothing for table lineage."""
+    return [name for name in COLUMNS if name in names]
+
+
+def _type(end: str) -> pl.Expr:
     is_path = pl.col(f"{end}_name").is_null()
-    kind = pl.when(is_path).then(pl.lit("PATH")).otherwise(pl.col(f"{end}_type"))
-    return kind.sort_by("last_event_time", "statement_id", kind).drop_nulls().last()
+    return pl.when(is_path).then(pl.lit("PATH")).otherwise(pl.col(f"{end}_type"))
+
+
+def _newest(value: pl.Expr) -> pl.Expr:
+    """The value of the newest event that has one; REST gives no type to the table it is asked for.
+
+    `max_by` needs no sorting: that is many times faster where there are many small groups.
+    """
+    event = pl.struct("last_event_time", "statement_id", value.alias("value"))
+    return value.max_by(pl.when(value.is_not_null()).then(event))
 
 
 def _last_rebuilds(rebuilds: pl.LazyFrame) -> pl.LazyFrame:
-    order = ["rebuilt_at", "statement_id"]
+    order = ["rebuilt_at", "statement_id", "workspace_id"]
     return rebuilds.group_by("table_name").agg(
         rebuilt_at=pl.col("rebuilt_at").max(),
         rebuild_statement_id=pl.col("statement_id").sort_by(order).last(),
+        rebuild_workspace_id=pl.col("workspace_id").sort_by(order).last(),
     )
 
 
@@ -155,6 +175,6 @@ def known_tables(raw: pl.LazyFrame) -> pl.LazyFrame:
         )
         for end in ENDS
     ]
-    return pl.concat(ends).group_by("day", "table_name").agg(
-        table_type=pl.col("table_type").sort_by("last_event_time", "table_type").drop_nulls().last()
-    )  # fmt: skip
+    kind = pl.col("table_type")
+    event = pl.when(kind.is_not_null()).then(pl.struct("last_event_time", "table_type"))
+    return pl.concat(ends).group_by("day", "table_name").agg(table_type=kind.max_by(event))

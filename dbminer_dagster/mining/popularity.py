@@ -3,9 +3,13 @@
 `popularity_score = user_count x ln(read_count)`. A read is a finished SELECT that uses the asset;
 a statement counts once for each asset, however often its text names it. Assets that nobody read
 in the window have no row.
+
+Everything but its name follows from the set of references that read an asset. Assets with the
+same set, such as most columns of a table, form a group, and figures are worked out by group.
 """
 
-from functools import reduce
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -19,6 +23,8 @@ TEXT_LIMIT_CHARACTERS = 2_000
 """Texts in query lists are cut to this; the whole example stands in `query_references`."""
 RANK_DECIMALS = 9
 """Scores that differ by less than the last bits of a logarithm rank alike on every engine."""
+ROWS_AT_A_TIME = 8_000_000
+"""Rows of group, reference and user that are in memory at once."""
 
 QUERY_LISTS = {
     "popular_queries": "read_count",
@@ -28,60 +34,177 @@ QUERY_LISTS = {
 LISTS = {"table": "tables_read", "column": "columns_read"}
 
 
-def window_usage(usage: pl.LazyFrame, references: pl.LazyFrame) -> pl.LazyFrame:
-    """Daily rows of the window to one row for each reference and user, with the references.
+@dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """What a window saw, with numbers in place of hashes and users' names.
+
+    Attributes:
+        pairs: Sums for each `reference` and `user_name`, an `Enum` that sorts by name.
+        references: `reference`, its template, operation and lists.
+    """
+
+    pairs: pl.LazyFrame
+    references: pl.DataFrame
+
+
+def window_usage(usage: pl.LazyFrame, references: pl.LazyFrame) -> WindowUsage:
+    """Daily rows of the window to one row for each reference and user.
 
     The hash of a reference covers all that it names, so any day's row of it serves.
+
+    Args:
+        usage: Rows of `daily_usage` of the window.
+        references: Rows of `query_references` of the window.
     """
-    summed = usage.group_by("reference_hash", "user_name").agg(
-        use_count=pl.col("statement_count").sum(),
-        total_duration_ms=pl.col("total_duration_ms").sum(),
-        total_task_duration_ms=pl.col("total_task_duration_ms").sum(),
-        last_used_at=pl.col("last_used_at").max(),
+    used = ("query_hash", "operation", "tables_read", "columns_read", "tables_written")
+    distinct = (
+        references.select("reference_hash", *used)
+        .unique("reference_hash")
+        .collect(engine="streaming")
+        .with_row_index("reference")
     )
-    distinct = references.select(
-        "reference_hash", "query_hash", "operation", "tables_read", "columns_read", "tables_written"
-    ).unique("reference_hash")
-    return summed.join(distinct, on="reference_hash")
-
-
-def reads(used: pl.LazyFrame, asset_type: str) -> pl.LazyFrame:
-    """One row for each asset, reference and user that read it: `asset` and the sums."""
-    return (
-        used.filter(pl.col("operation") == "read")
-        .select(
-            "reference_hash",
-            "query_hash",
-            "user_name",
-            "use_count",
-            "total_duration_ms",
-            "total_task_duration_ms",
-            "last_used_at",
-            asset=LISTS[asset_type],
+    users = usage.select(pl.col("user_name").unique()).collect(engine="streaming")["user_name"]
+    pairs = (
+        usage.join(distinct.lazy().select("reference", "reference_hash"), on="reference_hash")
+        .group_by("reference", pl.col("user_name").cast(pl.Enum(users.sort())))
+        .agg(
+            use_count=pl.col("statement_count").sum(),
+            total_duration_ms=pl.col("total_duration_ms").sum(),
+            total_task_duration_ms=pl.col("total_task_duration_ms").sum(),
+            last_used_at=pl.col("last_used_at").max(),
         )
+    )
+    return WindowUsage(pairs, distinct.select("reference", *used))
+
+
+def groups(references: pl.DataFrame, asset_type: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Each `asset` with its `group`, and each `group` with the `reference`s that read it."""
+    assets = (
+        references.lazy()
+        .filter(pl.col("operation") == "read")
+        .select("reference", asset=LISTS[asset_type])
         .explode("asset")
         .drop_nulls("asset")
+        .group_by("asset")
+        .agg(pl.col("reference").sort())
+        .collect()
+    )
+    distinct = assets.select("reference").unique().with_row_index("group")
+    of_asset = assets.join(distinct, on="reference").select("asset", "group")
+    return of_asset, distinct.explode("reference")
+
+
+def reference_totals(pairs: pl.LazyFrame) -> pl.DataFrame:
+    """The sums of each reference over its users, and how many they are."""
+    return (
+        pairs.group_by("reference")
+        .agg(
+            pl.col("use_count", "total_duration_ms", "total_task_duration_ms").sum(),
+            pl.col("last_used_at").max(),
+            user_count=pl.len().cast(pl.Int64),
+        )
+        .collect(engine="streaming")
     )
 
 
-def scores(read: pl.LazyFrame) -> pl.LazyFrame:
-    """Score, percentile and level of each asset.
+def reads(members: pl.DataFrame, totals: pl.DataFrame, pairs: pl.LazyFrame) -> pl.DataFrame:
+    """Reads, users and user lists of each group; ties go by name.
+
+    Args:
+        members: `group` and `reference`, see `groups`.
+        totals: See `reference_totals`.
+        pairs: See `WindowUsage`.
+    """
+    order = {"descending": [True, False]}
+    parts = []
+    for part in _portions(members, totals):
+        by_user = (
+            part.lazy()
+            .join(pairs, on="reference")
+            .group_by("group", "user_name")
+            .agg(read_count=pl.col("use_count").sum(), last_read_at=pl.col("last_used_at").max())
+        )
+        row = pl.struct(list(USER_USE.to_schema()))
+        found = by_user.group_by("group").agg(
+            pl.col("read_count").sum(),
+            pl.col("last_read_at").max(),
+            user_count=pl.len().cast(pl.Int64),
+            top_users=row.sort_by("read_count", "user_name", **order).head(TOP_USERS),
+            recent_users=row.sort_by("last_read_at", "user_name", **order).head(TOP_USERS),
+        )
+        parts.append(found.collect(engine="streaming"))
+    lists = ("top_users", "recent_users")
+    return (
+        pl.concat(parts)
+        .with_columns(pl.col(name).cast(pl.List(USER_USE)) for name in lists)
+        .with_columns(last_read_by=pl.col("recent_users").list.first().struct["user_name"])
+    )
+
+
+def _portions(members: pl.DataFrame, totals: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole groups, so many at a time that their reads by user fit into memory."""
+    sizes = members.join(totals, on="reference").group_by("group").agg(pl.col("user_count").sum())
+    portion = (pl.col("user_count").cum_sum() - 1) // ROWS_AT_A_TIME
+    numbered = sizes.sort("group").select("group", portion=portion)
+    for _, portion_groups in numbered.group_by("portion"):
+        yield members.join(portion_groups, on="group", how="semi")
+    if numbered.is_empty():
+        yield members
+
+
+def query_lists(
+    members: pl.DataFrame, totals: pl.DataFrame, used: WindowUsage, texts: pl.LazyFrame
+) -> pl.LazyFrame:
+    """`popular_queries`, `slow_queries` and `expensive_queries` of each group.
+
+    Statements whose text nobody may see have no template and stand in no list.
+    """
+    hashes = used.references.select("reference", "query_hash").drop_nulls()
+    of_group = members.join(hashes, on="reference").join(totals, on="reference")
+    key = ["group", "query_hash"]
+    counted = of_group.lazy().group_by(key).agg(
+        read_count=pl.col("use_count").sum(),
+        user_count=pl.col("user_count").sum(),
+        mean_duration_ms=pl.col("total_duration_ms").sum() / pl.col("use_count").sum(),
+        total_task_duration_ms=pl.col("total_task_duration_ms").sum(),
+        last_run_at=pl.col("last_used_at").max(),
+    )  # fmt: skip
+    # A user of several references of one template is one user.
+    shared = of_group.filter(pl.len().over(key) > 1).select(*key, "reference")
+    exact = (
+        shared.lazy()
+        .join(used.pairs, on="reference")
+        .group_by(key)
+        .agg(exact_count=pl.col("user_name").n_unique().cast(pl.Int64))
+        .collect(engine="streaming")
+    )
+    row = pl.struct(list(QUERY_USE.to_schema()))
+    order = {"descending": [True, False]}
+    return (
+        counted.join(exact.lazy(), on=key, how="left")
+        .with_columns(user_count=pl.coalesce("exact_count", "user_count"))
+        .join(texts, on="query_hash", how="left")
+        .group_by("group")
+        .agg(
+            row.sort_by(column, "query_hash", **order).head(TOP_QUERIES).alias(name)
+            for name, column in QUERY_LISTS.items()
+        )
+    )
+
+
+def with_score(assets: pl.LazyFrame) -> pl.LazyFrame:
+    """Adds score, percentile and level to assets with `read_count` and `user_count`.
 
     `percentile = (r - 1) / (n - 1)` with r the average rank, ascending, among the n assets; 0 if
     there is only one.
     """
     rank = pl.col("popularity_score").round(RANK_DECIMALS).rank("average")
-    others = pl.len() - 1
+    # A column, since Polars divides by a scalar with its reciprocal and loses the last bit.
+    others = 0 * rank + pl.len() - 1
     percentile = pl.when(others > 0).then((rank - 1) / others).otherwise(0.0)
     quarter = (pl.col("percentile") * len(LEVELS)).floor().clip(0, len(LEVELS) - 1)
     return (
-        read.group_by("asset")
-        .agg(
-            read_count=pl.col("use_count").sum(),
-            user_count=pl.col("user_name").n_unique().cast(pl.Int64),
-            last_read_at=pl.col("last_used_at").max(),
-        )
-        .with_columns(popularity_score=pl.col("user_count") * pl.col("read_count").log())
+        assets.with_columns(popularity_score=pl.col("user_count") * pl.col("read_count").log())
         .with_columns(percentile=percentile)
         .with_columns(popularity_level=quarter.cast(pl.Int8) + 1)
         .with_columns(
@@ -92,67 +215,12 @@ def scores(read: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def user_lists(read: pl.LazyFrame) -> pl.LazyFrame:
-    """`top_users`, `recent_users` and `last_read_by` of each asset; ties go by name."""
-    by_user = read.group_by("asset", "user_name").agg(
-        read_count=pl.col("use_count").sum(), last_read_at=pl.col("last_used_at").max()
-    )
-    user = pl.struct(list(USER_USE.to_schema()))
-    return by_user.group_by("asset").agg(
-        top_users=_first(user, TOP_USERS, "read_count"),
-        recent_users=_first(user, TOP_USERS, "last_read_at"),
-        last_read_by=pl.col("user_name")
-        .sort_by("last_read_at", "user_name", descending=[True, False])
-        .first(),
-    )
-
-
-def _first(rows: pl.Expr, count: int, column: str, tie: str = "user_name") -> pl.Expr:
-    return rows.sort_by(column, tie, descending=[True, False]).head(count)
-
-
-def query_lists(read: pl.LazyFrame, texts: pl.LazyFrame) -> pl.LazyFrame:
-    """`popular_queries`, `slow_queries` and `expensive_queries` of each asset.
-
-    Statements whose text nobody may see have no template and stand in no list.
-    """
-    by_query = (
-        read.filter(pl.col("query_hash").is_not_null())
-        .group_by("asset", "query_hash")
-        .agg(
-            read_count=pl.col("use_count").sum(),
-            user_count=pl.col("user_name").n_unique().cast(pl.Int64),
-            duration=pl.col("total_duration_ms").sum(),
-            total_task_duration_ms=pl.col("total_task_duration_ms").sum(),
-            last_run_at=pl.col("last_used_at").max(),
-        )
-        .with_columns(mean_duration_ms=pl.col("duration") / pl.col("read_count"))
-    )
-    return reduce(
-        lambda left, right: left.join(right, on="asset"),
-        (_query_list(by_query, texts, name, column) for name, column in QUERY_LISTS.items()),
-    )
-
-
-def _query_list(
-    by_query: pl.LazyFrame, texts: pl.LazyFrame, name: str, column: str
-) -> pl.LazyFrame:
-    """The first queries of each asset by one column; texts join last, when few rows are left."""
-    order = {"by": [column, "query_hash"], "descending": [True, False]}
-    return (
-        by_query.group_by("asset")
-        .agg(pl.all().sort_by(**order).head(TOP_QUERIES))
-        .explode(pl.all().exclude("asset"))
-        .join(texts, on="query_hash", how="left")
-        .group_by("asset")
-        .agg(pl.struct(list(QUERY_USE.to_schema())).sort_by(**order).alias(name))
-    )
-
-
-def writes(used: pl.LazyFrame) -> pl.LazyFrame:
+def writes(totals: pl.DataFrame, references: pl.DataFrame) -> pl.LazyFrame:
     """Writes of each table in the window."""
     return (
-        used.filter(pl.col("operation") == "write")
+        references.lazy()
+        .filter(pl.col("operation") == "write")
+        .join(totals.lazy(), on="reference")
         .select("use_count", "last_used_at", asset="tables_written")
         .explode("asset")
         .drop_nulls("asset")
@@ -172,7 +240,7 @@ def example_texts(references: pl.LazyFrame) -> pl.LazyFrame:
 
 def popularity_of(
     asset_type: str,
-    used: pl.LazyFrame,
+    used: WindowUsage,
     texts: pl.LazyFrame,
     table_types: pl.LazyFrame,
     window: Window,
@@ -188,15 +256,14 @@ def popularity_of(
         window: The popularity window.
         days_present: Days of it that have been mined.
     """
-    read = reads(used, asset_type)
-    written = writes(used) if asset_type == "table" else writes(used).head(0)
-    names = _asset_names(asset_type)
+    totals = reference_totals(used.pairs)
+    of_asset, members = groups(used.references, asset_type)
+    written = writes(totals, used.references)
     return (
-        scores(read)
-        .join(user_lists(read), on="asset", how="left")
-        .join(query_lists(read, texts), on="asset", how="left")
-        .join(written, on="asset", how="left")
-        .with_columns(**names)
+        with_score(of_asset.lazy().join(reads(members, totals, used.pairs).lazy(), on="group"))
+        .join(query_lists(members, totals, used, texts), on="group", how="left")
+        .join(written if asset_type == "table" else written.head(0), on="asset", how="left")
+        .with_columns(**_asset_names(asset_type))
         .join(table_types, on="table_name", how="left")
         .with_columns(
             pl.col("write_count").fill_null(0),

@@ -49,9 +49,7 @@ def table_rebuilds(
     """
     written = (
         table_lineage.filter(pl.col("target_name").is_not_null())
-        .select(
-            "workspace_id", "statement_id", table_name=pl.col("target_name").str.to_lowercase()
-        )
+        .select("workspace_id", "statement_id", table_name=pl.col("target_name").str.to_lowercase())
         .unique()
     )
     by_lineage = statements.lazy().join(

@@ -11,11 +11,17 @@ import polars as pl
 from dbminer_dagster.mining.resolution import in_catalogs, quoted
 from dbminer_dagster.schemas import STRINGS
 
-TABLES_READ, COLUMNS_READ, TABLES_WRITTEN = KINDS = ("tables_read", "columns_read", "tables_written")
+TABLES_READ, COLUMNS_READ, TABLES_WRITTEN = KINDS = (
+    "tables_read",
+    "columns_read",
+    "tables_written",
+)
 SEPARATOR = "\x1e"
 
 
-def uses(rows: pl.LazyFrame, key: Sequence[str], kind: str, table: str, column: str = "") -> pl.LazyFrame:
+def uses(
+    rows: pl.LazyFrame, key: Sequence[str], kind: str, table: str, column: str = ""
+) -> pl.LazyFrame:
     """One row for each use: `key`, `kind`, `table`, `name`.
 
     A null table stays as a row: it tells that there is evidence, though of nothing used.

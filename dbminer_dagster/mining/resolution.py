@@ -106,4 +106,3 @@ def resolve(names: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         .drop("by_session", "suffix", "is_view", *parts.columns[1:], "match", "match_count")
         .collect()
     )
-

@@ -21,6 +21,7 @@ STATE_SCHEMA = pl.Schema(
 )
 UNCHANGED = ("dbminer_catalog", "dbminer_schema")
 _PROBE = "dbminer_probe"
+_PROBING = f"\n;SELECT * FROM {_PROBE}"  # noqa: S608 - parsed and never run
 
 Defaults = tuple[str | None, str | None]
 """Catalog and schema."""
@@ -60,7 +61,7 @@ def _effect(text: str) -> tuple[Defaults, References]:
     cannot be told, such as a parameter's value, are unknown from then on: nothing is guessed.
     """
     catalog, schema = UNCHANGED
-    probed = referenced_tables(f"{text}\n;SELECT * FROM {_PROBE}", catalog=catalog, schema=schema)
+    probed = referenced_tables(text + _PROBING, catalog=catalog, schema=schema)
     found = [parts for name in probed.reads if (parts := name_parts(name))[-1] == _PROBE]
     if not found:
         return UNCHANGED, probed

@@ -48,9 +48,7 @@ _STRING_NAMES_TABLE = "|".join(
         rf"\bset{_GAP}catalog\b",
     )
 )
-_LITERAL = (
-    rf"(?:[-+]?{MARK}|(?i:(?:date|timestamp)\s*)?(?:['\"]{MARK})+|(?i:null|true|false))"
-)
+_LITERAL = rf"(?:[-+]?{MARK}|(?i:(?:date|timestamp)\s*)?(?:['\"]{MARK})+|(?i:null|true|false))"
 _LIST = rf"\(\s*{_LITERAL}(?:\s*,\s*{_LITERAL})*\s*\)"
 _FOLDED = f"({MARK}{MARK})"
 _ROWS = rf"\({MARK}{MARK}\)(?:\s*,\s*\({MARK}{MARK}\))+"

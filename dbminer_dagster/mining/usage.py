@@ -6,7 +6,7 @@ import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.mining.attribution import Attribution
-from dbminer_dagster.mining.reference_sets import KINDS, SEPARATOR
+from dbminer_dagster.mining.reference_sets import SEPARATOR
 from dbminer_dagster.mining.templates import text_hash
 from dbminer_dagster.schemas import DAILY_USAGE, QUERY_REFERENCES
 

@@ -1,0 +1,313 @@
+"""When the schedules run, and which days a tick asks for."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from sample_generator import generate
+
+from dbminer_dagster.definitions import build_definitions
+from dbminer_dagster.settings import Settings, load_settings
+from dbminer_dagster.windows import Window
+from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
+
+START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+NEWEST = date(2026, 3, 10)
+
+
+@pytest.fixture(scope="module")
+def stored_instance() -> Iterator[dg.DagsterInstance]:
+    """An instance that can be referred to, as a tick does; `ephemeral()` cannot."""
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+@pytest.fixture
+def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The same without runs and events, which is ten times faster than a new one."""
+    stored_instance.wipe()
+    return stored_instance
+
+
+@cache
+def definitions_of(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings)
+
+
+def settings_of(**changes: Any) -> Settings:
+    return load_settings(**({"start_date": FIRST_DAY} | changes))
+
+
+def tick(
+    settings: Settings, instance: dg.DagsterInstance, at: datetime = NOON
+) -> dg.RunRequest | dg.SkipReason:
+    definitions = definitions_of(settings)
+    schedule = definitions.resolve_schedule_def("mining_schedule")
+    context = dg.build_schedule_context(
+        instance=instance,
+        repository_def=definitions.get_repository_def(),
+        scheduled_execution_time=at,
+    )
+    found = schedule(context)
+    assert isinstance(found, dg.RunRequest | dg.SkipReason)
+    return found
+
+
+def days_of(found: dg.RunRequest | dg.SkipReason) -> Window:
+    assert isinstance(found, dg.RunRequest), found
+    first, last = (date.fromisoformat(found.tags[name]) for name in (START, END))
+    return Window(first, Window.of_day(last).end)
+
+
+def note_mined(
+    instance: dg.DagsterInstance, *days: date, asset: str = "popularity_scores"
+) -> None:
+    for day in days:
+        event = dg.AssetMaterialization(asset, partition=str(day))
+        instance.report_runless_asset_event(event)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "cron"),
+    [
+        ("hourly", "0 * * * *"),
+        ("daily", "0 6 * * *"),
+        ("weekly", "0 6 * * 1"),
+        ("monthly", "0 6 1 * *"),
+        ("15 4 * * 1-5", "15 4 * * 1-5"),
+    ],
+)
+def test_the_cadence_gives_the_cron_line(schedule: str, cron: str) -> None:
+    """Each cadence is one cron line in UTC, and a cron line is taken as it is."""
+    definitions = build_definitions(settings_of(schedule=schedule))
+    found = definitions.resolve_schedule_def("mining_schedule")
+
+    assert found.cron_schedule == cron
+    assert found.execution_timezone == "UTC"
+
+
+@pytest.mark.parametrize("name", ["mining_schedule", "maintenance_schedule"])
+def test_schedules_are_stopped_until_switched_on(name: str) -> None:
+    """Loading the definitions starts nothing."""
+    found = build_definitions(settings_of()).resolve_schedule_def(name)
+
+    assert found.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+@pytest.mark.parametrize(("popularity", "job"), [(True, JOB), (False, "mine_lineage")])
+def test_the_job_follows_the_popularity_setting(popularity: bool, job: str) -> None:
+    """Without popularity the schedule mines lineage only."""
+    settings = settings_of(calculate_popularity=popularity)
+
+    found = build_definitions(settings).resolve_schedule_def("mining_schedule")
+
+    assert found.job_name == job
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days"),
+    [("hourly", 1), ("daily", 1), ("weekly", 7), ("monthly", 31), ("0 0 * * 3", 1)],
+)
+def test_the_first_tick_mines_one_period(
+    schedule: str, days: int, instance: dg.DagsterInstance
+) -> None:
+    """Where nothing is mined yet, a tick mines what one period makes minable."""
+    found = tick(settings_of(schedule=schedule), instance)
+
+    assert days_of(found) == Window.trailing(NEWEST, days)
+
+
+def test_the_first_tick_is_clipped_at_the_start_date(instance: dg.DagsterInstance) -> None:
+    """No tick asks for a day before the start date."""
+    settings = settings_of(schedule="monthly", start_date=NEWEST - timedelta(days=3))
+
+    assert days_of(tick(settings, instance)) == Window.trailing(NEWEST, 4)
+
+
+def test_days_mined_before_a_later_start_date_do_not_matter(
+    instance: dg.DagsterInstance,
+) -> None:
+    """After the start date moved forward, a tick begins there."""
+    note_mined(instance, FIRST_DAY)
+    settings = settings_of(start_date=NEWEST)
+
+    assert days_of(tick(settings, instance)) == Window.of_day(NEWEST)
+
+
+def test_a_tick_mines_what_became_minable_since(instance: dg.DagsterInstance) -> None:
+    """All days after the newest mined one are one run, however many ticks were missed."""
+    note_mined(instance, NEWEST - timedelta(days=9), NEWEST - timedelta(days=5))
+
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 5)
+
+
+def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -> None:
+    """Without popularity the newest mined day is that of lineage, not of scores."""
+    note_mined(instance, NEWEST - timedelta(days=2), asset="column_lineage")
+    note_mined(instance, NEWEST)
+
+    found = tick(settings_of(calculate_popularity=False), instance)
+
+    assert days_of(found) == Window.trailing(NEWEST, 2)
+
+
+def test_nothing_new_is_skipped_with_its_reason(instance: dg.DagsterInstance) -> None:
+    """When the newest minable day is mined, the tick names it."""
+    note_mined(instance, NEWEST)
+
+    found = tick(settings_of(), instance)
+
+    assert isinstance(found, dg.SkipReason)
+    assert found.skip_message == (
+        "Nothing became minable: 2026-03-10, the newest minable day, is mined."
+    )
+
+
+def test_a_start_date_ahead_is_skipped_with_its_reason(instance: dg.DagsterInstance) -> None:
+    """Before the start date is minable, the tick says so and does not claim that it is mined."""
+    found = tick(settings_of(start_date=date(2026, 4, 1)), instance)
+
+    assert isinstance(found, dg.SkipReason)
+    assert found.skip_message == (
+        "Nothing is minable yet: DBMINER_START_DATE is 2026-04-01, and with DBMINER_LAG_DAYS=2 "
+        "the newest minable day is 2026-03-10."
+    )
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_a_run_in_progress_is_waited_for(
+    status: dg.DagsterRunStatus, instance: dg.DagsterInstance
+) -> None:
+    """While a run of the job has not ended, the tick names it and starts no second one."""
+    run = add_run(instance, status)
+
+    found = tick(settings_of(), instance)
+
+    assert isinstance(found, dg.SkipReason)
+    assert run.run_id in (found.skip_message or "")
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.CANCELED,
+    ],
+)
+def test_a_run_that_ended_is_not_waited_for(
+    status: dg.DagsterRunStatus, instance: dg.DagsterInstance
+) -> None:
+    """After a run that ended without mining, the same days are due again."""
+    add_run(instance, status)
+
+    assert days_of(tick(settings_of(), instance)) == Window.of_day(NEWEST)
+
+
+def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    return instance.add_run(dg.DagsterRun(job_name=JOB, status=status))
+
+
+def test_run_keys_differ_between_ticks(instance: dg.DagsterInstance) -> None:
+    """A key that was used never runs again, so two ticks for the same days have two keys."""
+    keys = set()
+    for hour in range(3):
+        found = tick(settings_of(schedule="hourly"), instance, NOON + timedelta(hours=hour))
+        assert isinstance(found, dg.RunRequest)
+        keys.add(found.run_key)
+
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("lag_days", [1, 2, 7])
+def test_the_lag_counts_from_midnight_utc(lag_days: int, instance: dg.DagsterInstance) -> None:
+    """At 00:00 UTC a day becomes minable, and not a second earlier."""
+    midnight = datetime(2026, 3, 12, tzinfo=UTC)
+    settings = settings_of(lag_days=lag_days)
+    day = midnight.date() - timedelta(days=lag_days)
+
+    after = tick(settings, instance, midnight)
+    before = tick(settings, instance, midnight - timedelta(seconds=1))
+
+    assert days_of(after) == Window.of_day(day)
+    assert days_of(before) == Window.of_day(day - timedelta(days=1))
+
+
+@pytest.mark.parametrize("lag_days", [1, 2, 7])
+def test_every_asked_day_is_a_partition(lag_days: int, instance: dg.DagsterInstance) -> None:
+    """The newest day that a tick asks for is the newest partition at that moment."""
+    settings = settings_of(lag_days=lag_days)
+    midnight = datetime(2026, 3, 12, tzinfo=UTC)
+    key = dg.AssetKey("popularity_scores")
+    graph = build_definitions(settings).get_repository_def().asset_graph
+    partitions = graph.get(key).partitions_def
+    assert partitions is not None
+
+    asked = days_of(tick(settings, instance, midnight))
+
+    assert partitions.get_partition_keys(current_time=midnight)[-1] == str(asked.last_day)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "period"), [("daily", 1), ("weekly", 7), ("0 6 */3 * *", 3)]
+)
+def test_ticks_leave_no_gap_and_no_overlap(
+    schedule: str, period: int, instance: dg.DagsterInstance
+) -> None:
+    """Over six weeks with missed ticks and failed runs, each day is mined once and in order."""
+    settings, mined = settings_of(schedule=schedule), list[date]()
+    for number, passed in enumerate(range(0, 42, period)):
+        if number % 4 == 2:
+            continue  # the daemon was down
+        window = days_of(tick(settings, instance, NOON + timedelta(days=passed)))
+        if number % 5 == 3:
+            continue  # the run failed
+        mined += window
+        note_mined(instance, *window)
+
+    assert len(mined) > 30
+    assert mined == list(Window(mined[0], mined[-1] + timedelta(days=1)))
+
+
+def test_the_job_takes_the_tags_of_a_tick(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """A run with the tags of a tick mines exactly its days, and the next tick sees them."""
+    generate(tmp_path / "offline", first_day=FIRST_DAY, days=3, statements_per_day=20, seed=2)
+    pipeline = Pipeline(str(tmp_path / "offline"), str(tmp_path / "storage"))
+    now = datetime(2026, 1, 9, 6, tzinfo=UTC)
+    note_mined(instance, FIRST_DAY)
+    request = tick(pipeline.settings, instance, now)
+
+    result = pipeline.mine(days_of(request), instance=instance)
+
+    assert result.success, failures(result)
+    days = set(pipeline.table("popularity_scores")["day"])
+    assert days == {FIRST_DAY + timedelta(days=1), FIRST_DAY + timedelta(days=2)}
+    assert isinstance(tick(pipeline.settings, instance, now), dg.SkipReason)
+
+
+def test_maintenance_runs_over_all_tables(tmp_path: Path) -> None:
+    """The maintenance job succeeds on an empty storage and on a mined one."""
+    generate(tmp_path / "offline", first_day=FIRST_DAY, days=1, statements_per_day=20, seed=2)
+    pipeline = Pipeline(str(tmp_path / "offline"), str(tmp_path / "storage"))
+
+    assert pipeline.run("maintain_tables").success
+    pipeline.mined(Window.of_day(FIRST_DAY))
+    before = pipeline.table("popularity_scores")
+
+    assert pipeline.run("maintain_tables").success
+    assert pipeline.table("popularity_scores").equals(before)

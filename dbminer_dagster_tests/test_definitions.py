@@ -1,0 +1,281 @@
+"""What Dagster sees: assets, their days and windows, jobs and resources."""
+
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from itertools import product
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dbminer_dagster.definitions import build_definitions
+from dbminer_dagster.mining.lineage import history_days
+from dbminer_dagster.schemas import TABLES
+from dbminer_dagster.settings import ExtractionMethod, load_settings
+from dbminer_dagster.windows import Window
+from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
+
+SECRETS = {
+    "DATABRICKS_TOKEN": "dapi-secret-one",
+    "DATABRICKS_CLIENT_SECRET": "secret-two",
+    "ARM_CLIENT_SECRET": "secret-three",
+    "AWS_SECRET_ACCESS_KEY": "secret-four",
+}
+GROUPS = {
+    "raw": {"raw_query_history", "raw_table_lineage", "raw_column_lineage"},
+    "lineage": {"table_rebuilds", "table_lineage", "column_lineage"},
+    "usage": {"filtered_queries", "query_references", "daily_usage"},
+    "popularity": {"popularity_scores"},
+}
+EDGES = {
+    "raw_query_history": {"databricks_query_history"},
+    "raw_table_lineage": {"databricks_lineage"},
+    "raw_column_lineage": {"databricks_lineage"},
+    "table_rebuilds": {"raw_query_history", "raw_table_lineage"},
+    "table_lineage": {"raw_table_lineage", "table_rebuilds"},
+    "column_lineage": {"raw_column_lineage", "table_rebuilds"},
+    "filtered_queries": {"raw_query_history"},
+    "query_references": {
+        "filtered_queries", "raw_query_history", "raw_column_lineage", "raw_table_lineage",
+    },
+    "daily_usage": {
+        "filtered_queries", "raw_query_history", "raw_column_lineage", "raw_table_lineage",
+    },
+    "popularity_scores": {"daily_usage", "query_references", "raw_table_lineage"},
+}  # fmt: skip
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment of a subprocess without any setting but the given ones."""
+    ours = ("DBMINER_", "DATABRICKS_", "ARM_", "DAGSTER_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return inherited | variables
+
+
+def python(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        env=clean_environment(**variables),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def repository() -> dg.RepositoryDefinition:
+    """The definitions of default windows from the start date of the tests."""
+    settings = load_settings(start_date=FIRST_DAY)
+    return build_definitions(settings).get_repository_def()
+
+
+@pytest.fixture(scope="module")
+def specs(repository: dg.RepositoryDefinition) -> dict[str, dg.AssetSpec]:
+    """The specs of the result tables by name."""
+    graph = repository.asset_graph
+    return {
+        key.path[-1]: graph.get(key).to_asset_spec()
+        for key in graph.materializable_asset_keys
+    }  # fmt: skip
+
+
+def test_definitions_load_without_any_setting(tmp_path: Path) -> None:
+    """In an empty environment the definitions load, and say nothing on standard error."""
+    loaded = python("from dbminer_dagster.definitions import defs", tmp_path)
+
+    assert loaded.returncode == 0
+    assert loaded.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("lineage", "history"), list(product(ExtractionMethod, [None, *ExtractionMethod]))
+)
+def test_definitions_load_for_every_method(
+    lineage: ExtractionMethod, history: ExtractionMethod | None
+) -> None:
+    """Whatever the methods and without their settings, the definitions are loadable."""
+    settings = load_settings(lineage_method=lineage, query_history_method=history)
+
+    dg.Definitions.validate_loadable(build_definitions(settings))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"calculate_popularity": False},
+        {"schedule": "hourly"},
+        {"schedule": "*/5 1 * * 1-5"},
+        {"lag_days": 7},
+        {"popularity_window_days": 1, "lineage_window_days": 1},
+        {"lineage_window_days": 365},
+        {"storage_uri": "s3://bucket/prefix", "offline_uri": "s3://bucket"},
+    ],
+)
+def test_definitions_load_for_every_setting(setting: dict[str, object]) -> None:
+    """Each setting at its limits leaves the definitions loadable."""
+    dg.Definitions.validate_loadable(build_definitions(load_settings(**setting)))
+
+
+def test_every_result_table_is_an_asset(specs: dict[str, dg.AssetSpec]) -> None:
+    """The assets are exactly the result tables, each in its group."""
+    groups: dict[str, set[str]] = {}
+    for name, spec in specs.items():
+        groups.setdefault(spec.group_name or "", set()).add(name)
+
+    assert specs.keys() == TABLES.keys()
+    assert groups == GROUPS
+
+
+def test_all_assets_share_their_days(
+    repository: dg.RepositoryDefinition, specs: dict[str, dg.AssetSpec]
+) -> None:
+    """Every asset has the same daily UTC partitions and runs any range as one run."""
+    expected = dg.DailyPartitionsDefinition(str(FIRST_DAY), timezone="UTC", end_offset=-1)
+    policies = {
+        repository.asset_graph.get(dg.AssetKey(name)).backfill_policy for name in specs
+    }  # fmt: skip
+
+    assert {spec.partitions_def for spec in specs.values()} == {expected}
+    assert policies == {dg.BackfillPolicy.single_run()}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_asset_describes_itself(name: str, specs: dict[str, dg.AssetSpec]) -> None:
+    """The page of an asset shows what it is, whose, made with what, and each column."""
+    spec, table = specs[name], TABLES[name]
+    schema = spec.metadata["dagster/column_schema"]
+
+    assert spec.description == table.description
+    assert list(spec.owners) == ["team:data-platform"]
+    assert spec.kinds == {"databricks", "polars", "deltalake"}
+    assert [(column.name, column.description) for column in schema.columns] == [
+        (column.name, column.description) for column in table.columns
+    ]
+    assert all(column.description and column.type for column in schema.columns)
+
+
+def test_column_types_are_short(specs: dict[str, dg.AssetSpec]) -> None:
+    """A type is shown without its fields and units."""
+    columns = specs["popularity_scores"].metadata["dagster/column_schema"].columns
+    types = {column.name: column.type for column in columns}
+
+    assert types["top_users"] == "List(Struct)"
+    assert types["last_read_at"] == "Datetime (UTC)"
+    assert types["read_count"] == "Int64"
+
+
+def test_assets_depend_on_what_they_read(
+    repository: dg.RepositoryDefinition, specs: dict[str, dg.AssetSpec]
+) -> None:
+    """The asset graph has exactly the edges of the design."""
+    parents = {
+        name: {key.path[-1] for key in repository.asset_graph.get(dg.AssetKey(name)).parent_keys}
+        for name in specs
+    }
+
+    assert parents == EDGES
+
+
+@pytest.mark.parametrize(
+    ("asset", "upstream", "days"),
+    [
+        ("filtered_queries", "raw_query_history", 1),
+        ("daily_usage", "raw_query_history", 2),
+        ("daily_usage", "raw_table_lineage", 90),
+        ("table_rebuilds", "raw_query_history", 2),
+        ("table_rebuilds", "raw_table_lineage", 90),
+        ("popularity_scores", "daily_usage", 30),
+        ("popularity_scores", "query_references", 30),
+        ("popularity_scores", "raw_table_lineage", 90),
+        ("table_lineage", "raw_table_lineage", history_days(90)),
+        ("column_lineage", "table_rebuilds", history_days(90)),
+    ],
+)
+def test_an_asset_reads_its_trailing_window(
+    asset: str, upstream: str, days: int, specs: dict[str, dg.AssetSpec]
+) -> None:
+    """A day needs that many days up to itself; at the start date, the days that there are."""
+    later = FIRST_DAY + timedelta(days=300)
+
+    assert mapped_days(specs, asset, upstream, later) == list(Window.trailing(later, days))
+    assert mapped_days(specs, asset, upstream, FIRST_DAY) == [FIRST_DAY]
+    reach = min(days, 4)
+    fourth = FIRST_DAY + timedelta(days=3)
+    assert mapped_days(specs, asset, upstream, fourth) == list(Window.trailing(fourth, reach))
+
+
+def mapped_days(
+    specs: dict[str, dg.AssetSpec], asset: str, upstream: str, day: date
+) -> list[date]:
+    (dependency,) = [dep for dep in specs[asset].deps if dep.asset_key.path[-1] == upstream]
+    mapping = dependency.partition_mapping or dg.TimeWindowPartitionMapping()
+    days = specs[asset].partitions_def
+    assert days is not None
+    found = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        days.subset_with_partition_keys([str(day)]),
+        days,
+        days,
+        current_time=Window.of_day(day + timedelta(days=30)).end_time,
+    )
+    keys = found.partitions_subset.get_partition_keys()
+    return [date.fromisoformat(key) for key in keys]
+
+
+def test_jobs_select_what_their_names_say() -> None:
+    """`mine_lineage` mines lineage from its source on; the other job mines every table."""
+    definitions = build_definitions(load_settings())
+    selected = {
+        name: {key.path[-1] for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
+        for name in ("mine_lineage", JOB)
+    }
+
+    assert selected[JOB] == TABLES.keys()
+    assert "table_lineage" in selected["mine_lineage"]
+    assert not selected["mine_lineage"] & GROUPS["usage"]
+
+
+@pytest.mark.parametrize(
+    ("job", "method", "variables"),
+    [
+        (JOB, "system_table", ["DBMINER_LINEAGE_METHOD", "DBMINER_QUERY_HISTORY_METHOD"]),
+        ("mine_lineage", "rest_api", ["DBMINER_LINEAGE_METHOD"]),
+    ],
+)
+def test_a_method_that_is_not_here_fails_with_its_remedy(
+    job: str, method: str, variables: list[str], tmp_path: Path
+) -> None:
+    """A method that this release lacks fails the run, and names the settings to change."""
+    pipeline = Pipeline("unused", str(tmp_path), lineage_method=method)
+
+    result = pipeline.mine(Window.of_day(FIRST_DAY), job)
+
+    assert not result.success
+    message = failures(result)
+    for variable in variables:
+        assert f"Set {variable}=offline and DBMINER_OFFLINE_URI" in message
+    assert "Traceback" not in message
+
+
+def test_secrets_stay_out_of_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret of the environment shows in any definition, resource or run configuration."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(offline_uri="s3://bucket/x", storage_uri="s3://bucket/y")
+    definitions = build_definitions(settings)
+    job = definitions.resolve_job_def(JOB)
+
+    shown = repr((settings, definitions, definitions.resources, vars(job), job.run_config_schema))
+    shown += repr([vars(resource) for resource in (definitions.resources or {}).values()])
+
+    assert [value for value in SECRETS.values() if value in shown] == []
+
+
+@pytest.mark.parametrize("module", ["dbminer_dagster.cli", "dbminer_dagster.mining.parse_pool"])
+def test_worker_processes_do_without_dagster(module: str, tmp_path: Path) -> None:
+    """What a parser process imports does not import Dagster, which takes a second."""
+    script = f"import sys, {module}; sys.exit('dagster' in sys.modules)"
+
+    assert python(script, tmp_path, DBMINER_SCHEDULE="daily").returncode == 0
