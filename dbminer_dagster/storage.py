@@ -28,7 +28,7 @@ from dbminer_dagster.windows import Window
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
-COMMIT_TOKEN = "dbminer.commit"
+COMMIT_MARK = "dbminer.commit"
 COMMITS_LOOKED_AT = 20
 TABLE_PROPERTIES = {
     # A checkpoint every 20 commits keeps opening a table fast as days pile up.
@@ -131,14 +131,14 @@ class DeltaStorage:
         """
         frame = table.conform(rows.frame)
         self._create(table)
-        token = uuid.uuid4().hex
+        mark = uuid.uuid4().hex
         options = {
             "predicate": f"day >= '{window.start}' AND day < '{window.end}'",
             "partition_by": ["day"],
             "writer_properties": WriterProperties(compression="ZSTD", compression_level=3),
             "commit_properties": CommitProperties(
                 app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window],
-                custom_metadata={COMMIT_TOKEN: token},
+                custom_metadata={COMMIT_MARK: mark},
             ),
         }
         try:
@@ -149,12 +149,12 @@ class DeltaStorage:
             if "failed validation check" in str(error):
                 _require_inside(table, window, frame)
             raise
-        return self._reconcile(table, window, rows, token)
+        return self._reconcile(table, window, rows, mark)
 
-    def _reconcile(self, table: Table, window: Window, rows: DayFrame, token: str) -> Commit:
+    def _reconcile(self, table: Table, window: Window, rows: DayFrame, mark: str) -> Commit:
         delta = self._require(table.name)
         counts = dict.fromkeys(window, 0) | _rows_by_day(delta, window)
-        committed = _rows_committed(delta, token, otherwise=sum(counts.values()))
+        committed = _rows_committed(delta, mark, otherwise=sum(counts.values()))
         if rows.row_count is not None and committed != rows.row_count:
             raise RowCountError(
                 f"Table {table.name!r}: {rows.row_count} rows were read for {window} and "
@@ -297,10 +297,10 @@ def _require_inside(table: Table, window: Window, frame: pl.LazyFrame) -> None:
         ) from None
 
 
-def _rows_committed(delta: DeltaTable, token: str, *, otherwise: int) -> int:
-    """Rows that the commit with our token added; another run may have replaced them since."""
+def _rows_committed(delta: DeltaTable, mark: str, *, otherwise: int) -> int:
+    """Rows that the commit with our mark added; another run may have replaced them since."""
     for entry in delta.history(COMMITS_LOOKED_AT):
-        if entry.get(COMMIT_TOKEN) == token:
+        if entry.get(COMMIT_MARK) == mark:
             return int(entry["operationMetrics"]["num_added_rows"])
     return otherwise
 
