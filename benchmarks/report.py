@@ -86,7 +86,9 @@ def as_markdown(results: Results, described: str) -> str:
             "Written by `make bench`; do not edit.",
             f"One generated day: {counted['statements']:,} statements with texts of "
             f"{length:,.0f} characters on average, {counted['lineage_rows']:,} lineage rows. "
-            f"The window of {days} days holds the same statements on each day, by other users.",
+            f"The window of {days} days holds the same statements on each day, by other users. Each "
+            "stage tells the rows that go into it; those of popularity are the stored pairs of "
+            "reference and user, day by day.",
             f"Machine: {described}",
             "## Stages",
             "Each stage ran once, in a process of its own, on files in the page cache: the assets "

@@ -48,7 +48,8 @@ DAY_STAGES = (*RAW_STAGES, FILTER_STAGE, COLD_STAGE, WARM_STAGE, *LINEAGE_STAGES
 
 def popularity_stage(days: int) -> Stage:
     """Popularity of one day over a window in which so many days are present."""
-    return Stage(f"popularity over {days} days", POPULARITY, ("daily_usage",))
+    unit = "day" if days == 1 else "days"
+    return Stage(f"popularity over {days} {unit}", POPULARITY, ("daily_usage",))
 
 
 def prepared_run(workspace: Workspace, stage: Stage) -> Callable[[], None]:

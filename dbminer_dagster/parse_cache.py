@@ -6,15 +6,15 @@ to it at once: the same template gives the same row.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import polars as pl
-import sqlglot
 
 from dbminer_dagster.mining.parse_pool import ParsePool
 from dbminer_dagster.mining.sql_reads import References
 from dbminer_dagster.storage import DeltaStorage
 
-RULES_VERSION = f"1-{sqlglot.__version__}"
+RULES_VERSION = f"1-{version('sqlglot')}"
 """Raise the first number whenever a change makes any text give other references."""
 
 CACHE_TABLE = "parse_cache"

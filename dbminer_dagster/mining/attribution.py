@@ -89,9 +89,10 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
 
 
 def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
-    told = by_text.statements.join(by_text.sets, on="context_id").select(
-        "row", "attribution", "error", text_key="set_key", text_excluded="excluded_references"
+    outcomes = by_text.sets.select(
+        "context_id", "attribution", text_key="set_key", text_excluded="excluded_references"
     )
+    told = by_text.statements.join(outcomes, on="context_id").drop("context_id")
     by_lineage = pl.col("set_key").is_not_null()
     understood = pl.col("attribution").is_not_null()
     failure = (

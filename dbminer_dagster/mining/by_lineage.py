@@ -62,7 +62,7 @@ def sets_by_lineage(
         pl.concat([statements.select(STATEMENT), origins])
         .drop_nulls("statement_id")
         .unique()
-        .with_row_index(*_KEY)
+        .with_row_index(_KEY[0])
     )
     shapes = _shapes(wanted, table_lineage, column_lineage)
     examples = shapes.unique(_SHAPE)

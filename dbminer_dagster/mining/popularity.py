@@ -115,7 +115,6 @@ def reads(members: pl.DataFrame, totals: pl.DataFrame, pairs: pl.LazyFrame) -> p
         totals: See `reference_totals`.
         pairs: See `WindowUsage`.
     """
-    order = {"descending": [True, False]}
     parts = []
     for part in _portions(members, totals):
         by_user = (
@@ -129,8 +128,8 @@ def reads(members: pl.DataFrame, totals: pl.DataFrame, pairs: pl.LazyFrame) -> p
             pl.col("read_count").sum(),
             pl.col("last_read_at").max(),
             user_count=pl.len().cast(pl.Int64),
-            top_users=row.sort_by("read_count", "user_name", **order).head(TOP_USERS),
-            recent_users=row.sort_by("last_read_at", "user_name", **order).head(TOP_USERS),
+            top_users=_first(row, TOP_USERS, "read_count", "user_name"),
+            recent_users=_first(row, TOP_USERS, "last_read_at", "user_name"),
         )
         parts.append(found.collect(engine="streaming"))
     lists = ("top_users", "recent_users")
@@ -139,6 +138,10 @@ def reads(members: pl.DataFrame, totals: pl.DataFrame, pairs: pl.LazyFrame) -> p
         .with_columns(pl.col(name).cast(pl.List(USER_USE)) for name in lists)
         .with_columns(last_read_by=pl.col("recent_users").list.first().struct["user_name"])
     )
+
+
+def _first(rows: pl.Expr, count: int, column: str, tie: str) -> pl.Expr:
+    return rows.sort_by(column, tie, descending=[True, False]).head(count)
 
 
 def _portions(members: pl.DataFrame, totals: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -179,14 +182,13 @@ def query_lists(
         .collect(engine="streaming")
     )
     row = pl.struct(list(QUERY_USE.to_schema()))
-    order = {"descending": [True, False]}
     return (
         counted.join(exact.lazy(), on=key, how="left")
         .with_columns(user_count=pl.coalesce("exact_count", "user_count"))
         .join(texts, on="query_hash", how="left")
         .group_by("group")
         .agg(
-            row.sort_by(column, "query_hash", **order).head(TOP_QUERIES).alias(name)
+            _first(row, TOP_QUERIES, column, "query_hash").alias(name)
             for name, column in QUERY_LISTS.items()
         )
     )

@@ -1,0 +1,60 @@
+"""The benchmark measures every stage on data that is really there; how fast is never asserted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "end_to_end.py"
+WINDOW_DAYS = 3
+SIZE = {"statements": 2000, "templates": 300, "users": 60, "tables": 200, "sample": 50}
+COUNTS = ("rows in", "s", "rows/s", "CPU s", "peak MB")
+
+
+def tables_of(markdown: str) -> dict[str, dict[str, str]]:
+    """The rows of all tables by their first cell: header to cell."""
+    rows: dict[str, dict[str, str]] = {}
+    header: list[str] = []
+    for line in markdown.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            header = []
+        elif not header:
+            header = cells
+        elif cells[0] != "---":
+            rows[cells[0]] = dict(zip(header, cells, strict=True))
+    return rows
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def test_every_stage_has_positive_figures_and_no_row_is_lost(tmp_path: Path) -> None:
+    """Every stage reports positive figures, and hands on all rows that the next one counts."""
+    report = tmp_path / "report.md"
+    options = {**SIZE, "window-days": WINDOW_DAYS, "work-dir": tmp_path, "write": report}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == report.read_text()
+
+    rows = tables_of(done.stdout)
+    stages = {name: row for name, row in rows.items() if "peak MB" in row}
+    assert len(stages) == 11
+    figures = [number(row[column]) for row in stages.values() for column in COUNTS]
+    assert min(figures) > 0
+    assert min(number(row["statements"]) for row in rows.values() if "way" in row) > 0
+
+    count = {name: number(row["rows in"]) for name, row in stages.items()}
+    day, window = "popularity over 1 day", f"popularity over {WINDOW_DAYS} days"
+    assert count["usage, no template known"] == count["usage, all templates known"]
+    assert count["usage, all templates known"] < count["filtered queries"]
+    assert count["filtered queries"] == count["table rebuilds"]
+    assert count["filtered queries"] == count["**first day, all of it**"]
+    assert count["filtered queries"] <= count["raw query history"]
+    assert count[window] == WINDOW_DAYS * count[day]
+    assert number(stages["usage, no template known"]["biggest worker MB"]) > 0
+    assert number(stages["usage, all templates known"]["biggest worker MB"]) == 0
+    assert not (tmp_path / "tables").exists()
