@@ -86,14 +86,13 @@ def as_markdown(results: Results, described: str) -> str:
             "Written by `make bench`; do not edit.",
             f"One generated day: {counted['statements']:,} statements with texts of "
             f"{length:,.0f} characters on average, {counted['lineage_rows']:,} lineage rows. "
-            f"The window of {days} days holds the same statements on each day, by other users. Each "
-            "stage tells the rows that go into it; those of popularity are the stored pairs of "
-            "reference and user, day by day.",
+            f"The window of {days} days holds the same statements on each day, by other users.",
             f"Machine: {described}",
             "## Stages",
             "Each stage ran once, in a process of its own, on files in the page cache: the assets "
             "of the mining job with their checks. Seconds leave out the start of Python and the "
-            "imports; peaks include them.",
+            "imports; peaks include them. The rows of the popularity stages are the stored pairs "
+            "of reference and user of all days.",
             _table(STAGE_HEADER, [_stage_cells(row) for row in (*results.stages, *_days(results))]),
             "## Against plain sqlglot",
             _comparison(results),
@@ -116,10 +115,11 @@ def _comparison(results: Results) -> str:
     sample, whole = results.baseline.rows, results.stage(COLD_STAGE.name).rows
     return (
         f"Plain sqlglot parsed a random sample of {sample:,} statements in one process, without a "
-        f"cache; its figure for all {whole:,} that count is **extrapolated from that sample**. It lists the "
-        "tables of each tree but CTE names, and does nothing else. dbminer's figures are measured "
-        "on all of them and cover the stages `filtered queries` and `usage`: filter, template "
-        "hashes, attribution by lineage and text, name resolution, columns, counts and storage."
+        f"cache; its figure for all {whole:,} that count is **extrapolated from that sample**. It "
+        "lists the tables of each tree but CTE names, and does nothing else. dbminer's figures are "
+        "measured on all of them and cover the stages `filtered queries` and `usage`: filter, "
+        "template hashes, attribution by lineage and text, name resolution, columns, counts, "
+        "checks and storage."
     )
 
 

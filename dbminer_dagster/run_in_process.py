@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -47,15 +48,15 @@ def _instance() -> dg.DagsterInstance:
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
     for event in result.all_events:
         if event.is_step_failure:
-            failed = event.step_failure_data
-            expected = failed.user_failure_data.description if failed.user_failure_data else None
-            yield f"{event.step_key}: {expected or _unexpected(failed.error)}"
+            yield f"{event.step_key}: {_said(event.step_failure_data.error)}"
         elif event.event_type is dg.DagsterEventType.RUN_FAILURE and event.job_failure_data.error:
-            yield _unexpected(event.job_failure_data.error)
+            yield _said(event.job_failure_data.error)
 
 
-def _unexpected(error: object) -> str:
-    """Nobody but us can repair it: all of it, to be reported."""
+def _said(error: Any) -> str:
+    """What a `dg.Failure` says; of any other error all, since only its report helps."""
+    if error is not None and error.cls_name == dg.Failure.__name__:
+        return error.message.partition(": ")[2].strip()
     return f"unexpected error, please report it\n{error}"
 
 

@@ -64,9 +64,7 @@ def days_of(found: dg.RunRequest | dg.SkipReason) -> Window:
     return Window(first, Window.of_day(last).end)
 
 
-def note_mined(
-    instance: dg.DagsterInstance, *days: date, asset: str = "popularity_scores"
-) -> None:
+def note_mined(instance: dg.DagsterInstance, *days: date, asset: str = "popularity_scores") -> None:
     for day in days:
         event = dg.AssetMaterialization(asset, partition=str(day))
         instance.report_runless_asset_event(event)
@@ -261,9 +259,7 @@ def test_every_asked_day_is_a_partition(lag_days: int, instance: dg.DagsterInsta
     assert partitions.get_partition_keys(current_time=midnight)[-1] == str(asked.last_day)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "period"), [("daily", 1), ("weekly", 7), ("0 6 */3 * *", 3)]
-)
+@pytest.mark.parametrize(("schedule", "period"), [("daily", 1), ("weekly", 7), ("0 6 */3 * *", 3)])
 def test_ticks_leave_no_gap_and_no_overlap(
     schedule: str, period: int, instance: dg.DagsterInstance
 ) -> None:
@@ -282,9 +278,7 @@ def test_ticks_leave_no_gap_and_no_overlap(
     assert mined == list(Window(mined[0], mined[-1] + timedelta(days=1)))
 
 
-def test_the_job_takes_the_tags_of_a_tick(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
+def test_the_job_takes_the_tags_of_a_tick(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     """A run with the tags of a tick mines exactly its days, and the next tick sees them."""
     generate(tmp_path / "offline", first_day=FIRST_DAY, days=3, statements_per_day=20, seed=2)
     pipeline = Pipeline(str(tmp_path / "offline"), str(tmp_path / "storage"))

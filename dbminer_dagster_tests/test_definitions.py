@@ -207,9 +207,7 @@ def test_an_asset_reads_its_trailing_window(
     assert mapped_days(specs, asset, upstream, fourth) == list(Window.trailing(fourth, reach))
 
 
-def mapped_days(
-    specs: dict[str, dg.AssetSpec], asset: str, upstream: str, day: date
-) -> list[date]:
+def mapped_days(specs: dict[str, dg.AssetSpec], asset: str, upstream: str, day: date) -> list[date]:
     (dependency,) = [dep for dep in specs[asset].deps if dep.asset_key.path[-1] == upstream]
     mapping = dependency.partition_mapping or dg.TimeWindowPartitionMapping()
     days = specs[asset].partitions_def
@@ -228,7 +226,10 @@ def test_jobs_select_what_their_names_say() -> None:
     """`mine_lineage` mines lineage from its source on; the other job mines every table."""
     definitions = build_definitions(load_settings())
     selected = {
-        name: {key.path[-1] for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys}
+        name: {
+            key.path[-1]
+            for key in definitions.resolve_job_def(name).asset_layer.executable_asset_keys
+        }
         for name in ("mine_lineage", JOB)
     }
 

@@ -16,8 +16,8 @@ from dbminer_dagster.mining.popularity import (
     TEXT_LIMIT_CHARACTERS,
     example_texts,
     popularity_of,
-    window_usage,
 )
+from dbminer_dagster.mining.window_usage import window_usage
 from dbminer_dagster.schemas import POPULARITY_SCORES
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.frames import DAY, at, references, usage

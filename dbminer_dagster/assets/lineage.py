@@ -12,7 +12,13 @@ from dbminer_dagster.assets.common import (
     table_asset,
 )
 from dbminer_dagster.failures import user_errors
-from dbminer_dagster.mining.lineage import edges, history_days, known_tables, with_row_kind
+from dbminer_dagster.mining.lineage import (
+    ROW_KINDS,
+    edges,
+    history_days,
+    known_tables,
+    with_row_kind,
+)
 from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
@@ -114,7 +120,7 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
-            figures = {day: _row_kinds(raw.filter(Window.of_day(day).holds())) for day in run}
+            figures = {day: _figures(raw.filter(Window.of_day(day).holds())) for day in run}
             for day in run:
                 reach = Window.trailing(day, history_days(settings.lineage_window_days)).holds()
                 rows = edges(
@@ -140,8 +146,11 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
     return lineage_edges
 
 
-def _row_kinds(raw_of_day: pl.LazyFrame) -> dict[str, int]:
-    return dict(with_row_kind(raw_of_day).group_by("row_kind").len().collect().iter_rows())
+def _figures(raw_of_day: pl.LazyFrame) -> dict[str, int]:
+    """Raw rows of a day by kind, and its edges by status, of which none is counted yet."""
+    counted = with_row_kind(raw_of_day).group_by("row_kind").len().collect()
+    statuses = [f"{status}_edges" for status in ("active", "superseded", "expired")]
+    return dict.fromkeys((*ROW_KINDS, *statuses), 0) | dict(counted.iter_rows())
 
 
 def _summary(found: pl.LazyFrame, run: Window) -> dict[str, dg.MetadataValue]:

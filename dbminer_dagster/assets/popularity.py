@@ -16,7 +16,8 @@ from dbminer_dagster.assets.common import (
 from dbminer_dagster.charts import as_markdown, bar_chart, line_chart
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.lineage import known_tables
-from dbminer_dagster.mining.popularity import example_texts, popularity_of, window_usage
+from dbminer_dagster.mining.popularity import example_texts, popularity_of
+from dbminer_dagster.mining.window_usage import window_usage
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import DAILY_USAGE, POPULARITY_SCORES
@@ -72,10 +73,14 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     window=window,
                     days_present=days_present,
                 )
-                figures[day] = {"days_present": days_present, "days_wanted": window.days}
+                figures[day] = {
+                    "days_present": days_present,
+                    "days_wanted": window.days,
+                    "tables_scored": 0,
+                    "columns_scored": 0,
+                }
             scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
-            counts = _counts(scores)
-            for day, counted in counts.items():
+            for day, counted in _counts(scores).items():
                 figures[day] |= counted
             report_days(context, figures, POPULARITY_SCORES)
             yield dg.Output(

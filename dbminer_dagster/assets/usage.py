@@ -21,7 +21,7 @@ from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import known_tables
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
-from dbminer_dagster.mining.usage import usage_of_day
+from dbminer_dagster.mining.usage import ATTRIBUTION_ORDER, usage_of_day
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
@@ -197,9 +197,13 @@ def _write_day(queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spoo
 
 
 def _coverage(attributed: Attribution) -> dict[str, int | float]:
+    """Statements by attribution with their shares, and what was left out and why."""
     total = attributed.statements.height
-    shares = {
-        f"{name}_share": attributed.counts[name] / total if total else 0.0
-        for name in ("lineage", "parsed", "scanned", "unattributed")
+    counts = dict(attributed.counts)
+    ways = {name: counts.pop(name) for name in (*ATTRIBUTION_ORDER, "unattributed")}
+    return {
+        "statements": total,
+        **{f"{name}_statements": count for name, count in ways.items()},
+        **{f"{name}_share": count / total if total else 0.0 for name, count in ways.items()},
+        **counts,
     }
-    return {"statements": total, **attributed.counts, **shares}
