@@ -5,7 +5,7 @@ mid grey for the same reason, since an image cannot know the theme around it.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from html import escape
 
@@ -19,7 +19,7 @@ LABEL_CHARACTERS = 46
 
 def bar_chart(rows: Sequence[tuple[str, float]], title: str) -> str:
     """Horizontal bars with their labels and values, as an SVG document."""
-    longest = max((value for _, value in rows), default=0) or 1
+    longest = _scale(value for _, value in rows)
     room = WIDTH - LABEL_WIDTH - 80
     bars = []
     for index, (label, value) in enumerate(rows):
@@ -37,11 +37,15 @@ def line_chart(points: Sequence[tuple[date, float]], title: str) -> str:
     """A line over days, as an SVG document; a day without a point breaks the line."""
     if not points:
         return _document(title, 60, _text(10, 45, "no days"))
-    first, highest = points[0][0], max(value for _, value in points) or 1
+    first, highest = points[0][0], _scale(value for _, value in points)
     span = max((points[-1][0] - first).days, 1)
     height, left, right = 200, 60, WIDTH - 20
     places = [
-        (day, left + (day - first).days / span * (right - left), 160 - value / highest * 120)
+        (
+            day,
+            left + (day - first).days / span * (right - left),
+            160 - max(0.0, value) / highest * 120,
+        )
         for day, value in points
     ]
     path, previous = "", None
@@ -61,6 +65,12 @@ def line_chart(points: Sequence[tuple[date, float]], title: str) -> str:
     )
     line = f'<path d="{path}" fill="none" stroke="{BAR}" stroke-width="2"/>'
     return _document(title, height, axis + line + dots)
+
+
+def _scale(values: Iterable[float]) -> float:
+    """The value that fills the chart; counts and scores begin at 0."""
+    highest = max(values, default=0)
+    return highest if highest > 0 else 1
 
 
 def as_markdown(svg: str, alternative: str) -> str:

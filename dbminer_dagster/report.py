@@ -6,6 +6,7 @@ import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from dbminer_dagster.errors import StorageError
 from dbminer_dagster.schemas import POPULARITY_SCORES, TABLE_LINEAGE
@@ -34,7 +35,8 @@ def print_report(settings: Settings, day: date | None, limit: int) -> None:
     tables = _first(scores, "table", limit)
     if tables.is_empty():
         raise StorageError(f"No table was scored on {scored}: mine that day, or name another one.")
-    console = Console()
+    # Names may hold square brackets, which would count as markup.
+    console = Console(markup=False)
     window = tables.select("window_start", "days_present", "days_wanted").row(0)
     console.print(
         f"\nMost popular tables, {window[0]} to {scored} ({window[1]} of {window[2]} days present)",
@@ -73,7 +75,7 @@ def _tables(tables: pl.DataFrame) -> RichTable:
     shown = _frame("table", "score", "reads", "users", "writes", "level")
     for row in tables.iter_rows(named=True):
         shown.add_row(
-            row["table_name"],
+            Text(row["table_name"]),
             f"{row['popularity_score']:,.1f}",
             f"{row['read_count']:,}",
             f"{row['user_count']:,}",
@@ -87,7 +89,7 @@ def _columns(columns: pl.DataFrame) -> RichTable:
     shown = _frame("column", "score", "reads", "users")
     for row in columns.iter_rows(named=True):
         shown.add_row(
-            row["column_name"],
+            Text(row["column_name"]),
             f"{row['popularity_score']:,.1f}",
             f"{row['read_count']:,}",
             f"{row['user_count']:,}",
