@@ -4,16 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# The demo's settings. What the environment already says wins.
+# The demo's settings. What the environment already says wins, and for the UI a .env file too.
 export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 DEMO_FIRST_DAY := 2026-01-05
 DEMO_LAST_DAY := 2026-02-13
-demo ui: export DBMINER_LINEAGE_METHOD ?= offline
-demo ui: export DBMINER_OFFLINE_URI ?= $(CURDIR)/examples/sample_workspace
-demo ui: export DBMINER_STORAGE_URI ?= $(CURDIR)/dbminer_data
-demo ui: export DBMINER_START_DATE ?= $(DEMO_FIRST_DAY)
-demo ui: export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
-demo ui: export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
+SAMPLED := demo $(if $(wildcard .env),,ui)
+$(SAMPLED): export DBMINER_LINEAGE_METHOD ?= offline
+$(SAMPLED): export DBMINER_OFFLINE_URI ?= $(CURDIR)/examples/sample_workspace
+$(SAMPLED): export DBMINER_STORAGE_URI ?= $(CURDIR)/dbminer_data
+$(SAMPLED): export DBMINER_START_DATE ?= $(DEMO_FIRST_DAY)
+$(SAMPLED): export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
+$(SAMPLED): export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
 check: export DBMINER_LINEAGE_METHOD := offline
 
 .PHONY: demo ui test check bench lock

@@ -19,8 +19,8 @@ def _meta(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _said_by_us(record: logging.LogRecord) -> bool:
-    """Dagster logs each of its events as well, such as every step that a failure leaves out."""
-    return _meta(record).get("dagster_event") is None
+    """Dagster logs its events as well, and as errors each step that a failure leaves out."""
+    return record.levelno < logging.ERROR and _meta(record).get("dagster_event") is None
 
 
 def _progress(_context: dg.InitLoggerContext) -> logging.Logger:

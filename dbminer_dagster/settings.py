@@ -255,9 +255,9 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _check_pairs(self) -> "Settings":
-        if self.engine is Engine.SPARK and self.spark_remote is None:
-            raise ValueError("DBMINER_ENGINE=spark needs DBMINER_SPARK_REMOTE, such as sc://host")
+    def _check_engine(self) -> "Settings":
+        if self.engine is Engine.SPARK:
+            raise ValueError("DBMINER_ENGINE=spark is not part of this release: use polars")
         return self
 
     @property

@@ -234,10 +234,9 @@ def test_schedule_becomes_a_cron_line(schedule: str, cron: str) -> None:
     assert load_settings(schedule=schedule).cron_schedule == cron
 
 
-def test_spark_needs_an_address() -> None:
-    """The engine `spark` without an address is refused, with the variable to set."""
-    assert "DBMINER_SPARK_REMOTE" in error_of(engine="spark")
-    assert load_settings(engine="spark", spark_remote="sc://host").spark_remote == "sc://host"
+def test_spark_is_refused() -> None:
+    """The engine `spark`, which this release does not have, is refused and never ignored."""
+    assert "not part of this release" in error_of(engine="spark", spark_remote="sc://host")
 
 
 def test_query_history_method_follows_lineage() -> None:

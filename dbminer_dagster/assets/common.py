@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from html import escape
 from typing import Any
 
 import dagster as dg
@@ -108,9 +109,11 @@ def _cell(value: object) -> str:
             text = f"{value:.2f}"
         case datetime():
             text = f"{value:%Y-%m-%d %H:%M}"
+        case None:
+            text = ""
         case _:
-            text = str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+            text = escape(" ".join(str(value).split()), quote=False)
+    return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def absent_days(storage: StorageResource, table: Table, window: Window) -> frozenset[date]:

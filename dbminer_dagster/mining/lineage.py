@@ -72,26 +72,27 @@ def edges(
         with_row_kind(raw)
         .filter(pl.col("row_kind") == "edge_rows")
         .with_columns(pl.col(name).str.to_lowercase() for name in pair)
-        .join(_last_rebuilds(rebuilds), left_on="target", right_on="table_name", how="left")
+        .join(
+            rebuilds.select("workspace_id", "statement_id", target="table_name", own="rebuilt_at"),
+            on=["target", "workspace_id", "statement_id"],
+            how="left",
+            nulls_equal=True,
+        )
     )
     seen = pl.col("last_event_time")
-    own = pl.all_horizontal(
-        pl.col(name) == pl.col(f"rebuild_{name}") for name in ("workspace_id", "statement_id")
-    )
     found = rows.group_by(key).agg(
         *(_newest(_type(end)).alias(f"{end}_type") for end in ENDS),
         first_seen=pl.col("first_event_time").min(),
         last_seen=seen.max(),
-        # The rebuild's own edges stay, even where its event is a little older than its start.
-        valid_until=pl.when(own).then(pl.max_horizontal(seen, "rebuilt_at")).otherwise(seen).max(),
+        # A rebuild's own edges stay, even where their event is a little older than its start.
+        valid_until=pl.max_horizontal(seen, "own").max(),
         event_count=pl.col("event_count").sum(),
         last_statement_id=_newest(pl.col("statement_id")),
-        rebuilt_at=pl.col("rebuilt_at").first(),
-        rebuild_statement_id=pl.col("rebuild_statement_id").first(),
     )
     names = {f"{end}_name": pl.col(end) for end in ENDS}
     return (
-        found.with_columns(**_status(window))
+        _with_next_rebuild(found, rebuilds)
+        .with_columns(**_status(window))
         .join(_entities(rows, key), on=key, how="left")
         .with_columns(pl.col("entities").fill_null([]), **names, day=pl.lit(window.last_day))
         .select(table.schema.names())
@@ -117,18 +118,25 @@ def _newest(value: pl.Expr) -> pl.Expr:
     return value.max_by(pl.when(value.is_not_null()).then(event))
 
 
-def _last_rebuilds(rebuilds: pl.LazyFrame) -> pl.LazyFrame:
-    order = ["rebuilt_at", "statement_id", "workspace_id"]
-    return rebuilds.group_by("table_name").agg(
-        rebuilt_at=pl.col("rebuilt_at").max(),
-        rebuild_statement_id=pl.col("statement_id").sort_by(order).last(),
-        rebuild_workspace_id=pl.col("workspace_id").sort_by(order).last(),
+def _with_next_rebuild(found: pl.LazyFrame, rebuilds: pl.LazyFrame) -> pl.LazyFrame:
+    """Adds when, and by which statement, the target was first rebuilt after the edge was seen."""
+    by_time = rebuilds.select(
+        "rebuilt_at", target="table_name", rebuild_statement_id="statement_id"
+    ).sort("rebuilt_at", "rebuild_statement_id")
+    return found.sort("valid_until").join_asof(
+        by_time,
+        left_on="valid_until",
+        right_on="rebuilt_at",
+        by="target",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
     )
 
 
 def _status(window: Window) -> dict[str, pl.Expr]:
     is_expired = pl.col("last_seen") < pl.lit(window.start_time)
-    is_superseded = pl.col("valid_until") < pl.col("rebuilt_at")
+    is_superseded = pl.col("rebuilt_at").is_not_null()
     expired = pl.format(
         f"not seen since {{}}; the lineage window begins on {window.start}",
         pl.col("last_seen").dt.strftime("%Y-%m-%d"),
