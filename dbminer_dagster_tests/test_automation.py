@@ -46,7 +46,8 @@ def settings_of(**changes: Any) -> Settings:
 def tick(
     settings: Settings, instance: dg.DagsterInstance, at: datetime = NOON
 ) -> dg.RunRequest | dg.SkipReason:
-    definitions = definitions_of(settings)
+    # The settings are frozen, which makes them hashable.
+    definitions = definitions_of(settings)  # pyright: ignore[reportArgumentType]
     schedule = definitions.resolve_schedule_def("mining_schedule")
     context = dg.build_schedule_context(
         instance=instance,
@@ -289,7 +290,7 @@ def test_the_job_takes_the_tags_of_a_tick(instance: dg.DagsterInstance, tmp_path
     result = pipeline.mine(days_of(request), instance=instance)
 
     assert result.success, failures(result)
-    days = set(pipeline.table("popularity_scores")["day"])
+    days = set(pipeline.table("daily_usage")["day"])
     assert days == {FIRST_DAY + timedelta(days=1), FIRST_DAY + timedelta(days=2)}
     assert isinstance(tick(pipeline.settings, instance, now), dg.SkipReason)
 
