@@ -7,20 +7,20 @@ that dies leaves the last good version, and the note survives compaction and log
 
 import logging
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties
+from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dbminer_dagster import s3
+from dbminer_dagster.day_files import DayFile, commit_days, write_day_files
 from dbminer_dagster.errors import RowCountError, StorageError
 from dbminer_dagster.schemas import Table
 from dbminer_dagster.windows import Window
@@ -28,8 +28,8 @@ from dbminer_dagster.windows import Window
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
-COMMIT_MARK = "dbminer.commit"
-COMMITS_LOOKED_AT = 20
+LISTED_DAYS = 10
+Result = TypeVar("Result")
 TABLE_PROPERTIES = {
     # A checkpoint every 20 commits keeps opening a table fast as days pile up.
     "delta.checkpointInterval": "20",
@@ -125,42 +125,27 @@ class DeltaStorage:
 
         Raises:
             SchemaMismatchError: The frame does not have the table's columns and types.
-            RowCountError: Not all rows arrived, or rows lie outside the window; of the latter
-                nothing is written.
+            RowCountError: Not all rows arrived, or rows lie outside the window; nothing changes.
             StorageError: The table cannot be written.
         """
         frame = table.conform(rows.frame)
         self._create(table)
-        mark = uuid.uuid4().hex
-        options = {
-            "predicate": f"day >= '{window.start}' AND day < '{window.end}'",
-            "partition_by": ["day"],
-            "writer_properties": WriterProperties(compression="ZSTD", compression_level=3),
-            "commit_properties": CommitProperties(
-                app_transactions=[_day_note(day, mined=day not in rows.absent) for day in window],
-                custom_metadata={COMMIT_MARK: mark},
-            ),
-        }
-        try:
-            self._with_retries(
-                table.name, lambda: self._sink(table.name, frame, "overwrite", options)
-            )
-        except StorageError as error:
-            if "failed validation check" in str(error):
-                _require_inside(table, window, frame)
-            raise
-        return self._reconcile(table, window, rows, mark)
+        files = self._write_files(table, frame)
+        counts = _counted(table, window, files, rows.row_count)
 
-    def _reconcile(self, table: Table, window: Window, rows: DayFrame, mark: str) -> Commit:
-        delta = self._require(table.name)
-        counts = dict.fromkeys(window, 0) | _rows_by_day(delta, window)
-        committed = _rows_committed(delta, mark, otherwise=sum(counts.values()))
-        if rows.row_count is not None and committed != rows.row_count:
-            raise RowCountError(
-                f"Table {table.name!r}: {rows.row_count} rows were read for {window} and "
-                f"{committed} are stored. Run the days again; if it repeats, report it as a bug."
-            )
-        return Commit(version=delta.version(), rows_by_day=counts, uri=self.table_uri(table.name))
+        def commit() -> int:
+            delta = self._require(table.name)
+            commit_days(delta, window, files, rows.absent)
+            return delta.version()
+
+        version = self._with_retries(table.name, commit)
+        return Commit(version=version, rows_by_day=counts, uri=self.table_uri(table.name))
+
+    def _write_files(self, table: Table, frame: pl.LazyFrame) -> list[DayFile]:
+        try:
+            return write_day_files(frame, self.table_uri(table.name), self.options())
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise self._explained(table.name, "written", error) from error
 
     def days_present(self, table: Table, window: Window) -> frozenset[date]:
         """The days of the window that have been mined, empty ones included."""
@@ -188,7 +173,7 @@ class DeltaStorage:
 
     def append(self, name: str, frame: pl.DataFrame) -> None:
         """Adds rows to a table without days, such as a cache; parallel runs do not disturb."""
-        self._with_retries(name, lambda: self._sink(name, frame.lazy(), "append", {}))
+        self._with_retries(name, lambda: self._append(name, frame))
 
     def scan_whole(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
         """All rows of a table without days; an empty frame if it does not exist yet."""
@@ -249,28 +234,34 @@ class DeltaStorage:
             if not isinstance(error, CommitFailedError) or self._open(table.name) is None:
                 raise self._explained(table.name, "created", error) from error
 
-    def _sink(self, name: str, frame: pl.LazyFrame, mode: Any, options: dict[str, Any]) -> None:
-        frame.sink_delta(
+    def _append(self, name: str, frame: pl.DataFrame) -> None:
+        frame.lazy().sink_delta(
             self.table_uri(name),
-            mode=mode,
+            mode="append",
             storage_options=self.options(),
             credential_provider=None,
-            delta_write_options=options,
         )
 
-    def _with_retries(self, name: str, commit: Callable[[], None]) -> None:
-        """A run that replaced the same days at the same moment makes ours write once more."""
-        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+    def _with_retries(self, name: str, commit: Callable[[], Result]) -> Result:
+        """Commits again when a parallel run was faster; every attempt sees what that run did."""
+        for attempt in range(1, COMMIT_ATTEMPTS):
             try:
-                return commit()
-            except CommitFailedError as error:
-                if attempt == COMMIT_ATTEMPTS:
-                    raise self._explained(name, "written", error) from error
-                logger.info("Table %s: another run committed first; writing again.", name)
+                return self._explaining(name, commit)
+            except CommitFailedError:
+                logger.info("Table %s: another run committed first; committing again.", name)
                 time.sleep(0.1 * attempt)
-            except (DeltaError, OSError) as error:
-                raise self._explained(name, "written", error) from error
-        return None
+        try:
+            return self._explaining(name, commit)
+        except CommitFailedError as error:
+            raise self._explained(name, "written", error) from error
+
+    def _explaining(self, name: str, commit: Callable[[], Result]) -> Result:
+        try:
+            return commit()
+        except CommitFailedError:
+            raise
+        except (DeltaError, OSError) as error:
+            raise self._explained(name, "written", error) from error
 
     def _explained(self, name: str, action: str, error: Exception) -> StorageError:
         if self._location and action == "read":
@@ -283,26 +274,25 @@ class DeltaStorage:
         )
 
 
-def _day_note(day: date, *, mined: bool) -> Transaction:
-    return Transaction(f"day={day}", int(time.time()) if mined else 0)
-
-
-def _require_inside(table: Table, window: Window, frame: pl.LazyFrame) -> None:
-    """Says which days do not belong to the window, instead of showing rows as delta-rs does."""
-    days = frame.filter(window.holds().not_().fill_null(value=True)).select("day").unique()
-    if outside := sorted(map(str, days.collect()["day"])):
+def _counted(
+    table: Table, window: Window, files: Sequence[DayFile], wanted: int | None
+) -> dict[date, int]:
+    """Rows of each day of the window, if they are all there and no others."""
+    counts = dict.fromkeys(map(str, window), 0)
+    if outside := sorted({file.day for file in files} - counts.keys()):
         raise RowCountError(
             f"Table {table.name!r} was not written: a run for {window} gave it rows of the day "
-            f"{', '.join(outside[:10])}. Report it as a bug."
-        ) from None
-
-
-def _rows_committed(delta: DeltaTable, mark: str, *, otherwise: int) -> int:
-    """Rows that the commit with our mark added; another run may have replaced them since."""
-    for entry in delta.history(COMMITS_LOOKED_AT):
-        if entry.get(COMMIT_MARK) == mark:
-            return int(entry["operationMetrics"]["num_added_rows"])
-    return otherwise
+            f"{', '.join(outside[:LISTED_DAYS])}. Report it as a bug."
+        )
+    for file in files:
+        counts[file.day] += file.row_count
+    arrived = sum(counts.values())
+    if wanted is not None and arrived != wanted:
+        raise RowCountError(
+            f"Table {table.name!r} was not written: {wanted} rows were read for {window} and "
+            f"{arrived} arrived. Run the days again; if it repeats, report it as a bug."
+        )
+    return {day: counts[str(day)] for day in window}
 
 
 def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:

@@ -180,7 +180,7 @@ def test_lost_rows_are_an_error(local: DeltaStorage) -> None:
     """Fewer rows stored than were read is an error that tells both numbers."""
     given = DayFrame(rows(("a", 1, day(1))).frame, row_count=2)
 
-    with pytest.raises(RowCountError, match=r"2 rows were read for 2026-01-01 and 1 are stored"):
+    with pytest.raises(RowCountError, match=r"2 rows were read for 2026-01-01 and 1 arrived"):
         local.replace_days(TABLE, Window.of_day(day(1)), given)
 
 
