@@ -9,7 +9,7 @@ from dbminer_dagster.failures import user_errors
 from dbminer_dagster.parse_cache import CACHE_TABLE
 from dbminer_dagster.partitions import day_key
 from dbminer_dagster.resources.storage import StorageResource
-from dbminer_dagster.schemas import TABLES
+from dbminer_dagster.schemas import COLUMN_LINEAGE, POPULARITY_SCORES, TABLES, Table
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
 
@@ -71,9 +71,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
     job_name = mining_job(settings)
-    last_asset = dg.AssetKey(
-        "popularity_scores" if settings.calculate_popularity else "column_lineage"
-    )
+    last_table = POPULARITY_SCORES if settings.calculate_popularity else COLUMN_LINEAGE
 
     @dg.schedule(
         name="mining_schedule",
@@ -82,15 +80,17 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         description="Mines every day that became minable since the newest mined one, in one run.",
     )
-    def mining_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def mining_schedule(
+        context: dg.ScheduleEvaluationContext, storage: StorageResource
+    ) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(UTC)
         running = context.instance.get_runs(
             dg.RunsFilter(job_name=job_name, statuses=UNFINISHED), limit=1
         )
         if running:
             return dg.SkipReason(f"Run {running[0].run_id} of {job_name} has not ended yet.")
-        mined = context.instance.get_materialized_partitions(last_asset)
-        window = _due(settings, now.date(), max(map(date.fromisoformat, mined), default=None))
+        newest_mined = _newest_mined(settings, storage, last_table, now.date())
+        window = _due(settings, now.date(), newest_mined)
         if isinstance(window, str):
             return dg.SkipReason(window)
         return dg.RunRequest(
@@ -100,6 +100,21 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
         )
 
     return mining_schedule
+
+
+def _newest_mined(
+    settings: Settings, storage: StorageResource, table: Table, today: date
+) -> date | None:
+    """The newest minable day that the tables hold.
+
+    Dagster also calls days materialised that the source did not cover; the tables know better.
+    """
+    newest = settings.newest_minable_day(today)
+    if newest < settings.start_date:
+        return None
+    with user_errors():
+        minable = Window(settings.start_date, newest + timedelta(days=1))
+        return max(storage.tables.days_present(table, minable), default=None)
 
 
 def _due(settings: Settings, today: date, newest_mined: date | None) -> Window | str:

@@ -24,8 +24,8 @@ class DeltaIOManager(dg.ConfigurableIOManager):
             {
                 "dagster/uri": commit.uri,
                 "dagster/table_name": table.name,
-                "delta_version": commit.version,
-                "rows_written_by_run": sum(commit.rows_by_day.values()),
+                "run_delta_version": commit.version,
+                "run_rows_written": sum(commit.rows_by_day.values()),
             }
         )
         for day, rows in commit.rows_by_day.items():

@@ -132,8 +132,8 @@ def storage_options(location: S3Location) -> StorageOptions:
     Raises:
         LocationError: No credentials were found, or they could not be fetched.
     """
-    import boto3  # noqa: PLC0415  # slow to import, and only needed for S3
-    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415  # the same
+    import boto3  # slow to import, and only needed for S3
+    from botocore.exceptions import NoCredentialsError  # the same
 
     with explaining(location, "reach"):
         session = boto3.Session()
@@ -168,8 +168,8 @@ def s3_client(location: S3Location, *, attempts: int = 4) -> "BaseClient":
         location: The place to work on.
         attempts: How often a request is tried in all.
     """
-    import boto3  # noqa: PLC0415  # slow to import, and only needed for S3
-    from botocore.config import Config  # noqa: PLC0415  # the same
+    import boto3  # slow to import, and only needed for S3
+    from botocore.config import Config  # the same
 
     config = Config(
         connect_timeout=5,
@@ -234,7 +234,7 @@ def probe_writable(location: S3Location) -> None:
 
 def _refuses_second(client: "BaseClient", bucket: str, key: str) -> bool:
     """Asks to put an object only if there is none, where there is one."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415  # slow to import
+    from botocore.exceptions import ClientError  # slow to import
 
     try:
         client.put_object(Bucket=bucket, Key=key, IfNoneMatch="*")

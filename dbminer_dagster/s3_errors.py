@@ -76,7 +76,7 @@ def message(location: "S3Location", action: Action, meaning: Meaning) -> str:
 @contextmanager
 def explaining(location: "S3Location", action: Action) -> Iterator[None]:
     """Turns an error of boto3 inside the block into a `LocationError`."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # slow to import
+    from botocore.exceptions import BotoCoreError, ClientError  # slow to import
 
     try:
         yield
@@ -86,7 +86,7 @@ def explaining(location: "S3Location", action: Action) -> Iterator[None]:
 
 def explain(error: Exception, location: "S3Location", action: Action) -> LocationError:
     """Says what an error of boto3 means, and what repairs it."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415  # slow to import
+    from botocore.exceptions import ClientError  # slow to import
 
     if isinstance(error, ClientError):
         meaning = _refusal(error.response.get("Error", {}), location, action)
@@ -110,7 +110,7 @@ def _refusal(answer: dict[str, Any], location: "S3Location", action: Action) -> 
 
 def _failure(error: Exception) -> Meaning:
     """The meaning of an error that came about without an answer of the store."""
-    from botocore import exceptions as boto  # noqa: PLC0415  # slow to import
+    from botocore import exceptions as boto  # slow to import
 
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return _NO_CREDENTIALS

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dbminer_dagster import s3
 from dbminer_dagster.day_files import DayFile, commit_days, write_day_files
-from dbminer_dagster.errors import RowCountError, StorageError
+from dbminer_dagster.errors import RowCountError, SchemaMismatchError, StorageError
 from dbminer_dagster.schemas import Table
 from dbminer_dagster.windows import Window
 
@@ -118,7 +118,11 @@ class DeltaStorage:
         delta = self._open(table.name)
         if delta is None:
             return pl.LazyFrame(schema=table.schema)
-        return pl.scan_delta(delta).filter(window.holds())
+        frame = pl.scan_delta(delta).filter(window.holds())
+        # A table that an older release wrote lacks the columns that came since.
+        stored = frame.collect_schema()
+        added = {name: pl.lit(None, t) for name, t in table.schema.items() if name not in stored}
+        return frame.with_columns(**added).select(table.schema.names())
 
     def replace_days(self, table: Table, window: Window, rows: DayFrame) -> Commit:
         """Replaces the days of the window by `rows`, in one commit.
@@ -218,17 +222,22 @@ class DeltaStorage:
         return delta
 
     def _create(self, table: Table) -> None:
-        schema = DeltaSchema.from_arrow(pl.DataFrame(schema=table.schema).to_arrow().schema)
+        """Makes the table, or adds the columns that a newer release brings to an older table."""
+        wanted = DeltaSchema.from_arrow(pl.DataFrame(schema=table.schema).to_arrow().schema)
         try:
-            DeltaTable.create(
-                self.table_uri(table.name),
-                schema,
-                mode="ignore",
-                partition_by=["day"],
-                description=table.description,
-                configuration=TABLE_PROPERTIES,
-                storage_options=self.options(),
-            )
+            delta = self._open(table.name)
+            if delta is None:
+                DeltaTable.create(
+                    self.table_uri(table.name),
+                    wanted,
+                    mode="ignore",
+                    partition_by=["day"],
+                    description=table.description,
+                    configuration=TABLE_PROPERTIES,
+                    storage_options=self.options(),
+                )
+            elif missing := _missing_fields(delta, wanted, self.table_uri(table.name)):
+                delta.alter.add_columns(missing)
         except (DeltaError, OSError) as error:
             # Of two runs that create it at once, one finds it made.
             if not isinstance(error, CommitFailedError) or self._open(table.name) is None:
@@ -272,6 +281,17 @@ class DeltaStorage:
             f"Table {name!r} at {self.table_uri(name)} could not be {action}: {error}. "
             "Nothing was changed; repair the cause and run the days again."
         )
+
+
+def _missing_fields(delta: DeltaTable, wanted: DeltaSchema, uri: str) -> list[Field]:
+    found = {field.name: field.type for field in delta.schema().fields}
+    for field in wanted.fields:
+        if field.name in found and found[field.name] != field.type:
+            raise SchemaMismatchError(
+                f"{uri} is a table of other columns: {field.name!r} has type {found[field.name]}, "
+                f"wanted {field.type}. Move it away, or set DBMINER_STORAGE_URI to another place."
+            )
+    return [field for field in wanted.fields if field.name not in found]
 
 
 def _counted(

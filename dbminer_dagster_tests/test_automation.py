@@ -11,7 +11,10 @@ import pytest
 from sample_generator import generate
 
 from dbminer_dagster.definitions import build_definitions
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import COLUMN_LINEAGE, POPULARITY_SCORES, Table, empty
 from dbminer_dagster.settings import Settings, load_settings
+from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
 
@@ -49,12 +52,13 @@ def tick(
     # The settings are frozen, which makes them hashable.
     definitions = definitions_of(settings)  # pyright: ignore[reportArgumentType]
     schedule = definitions.resolve_schedule_def("mining_schedule")
-    context = dg.build_schedule_context(
+    with dg.build_schedule_context(
         instance=instance,
+        resources={"storage": StorageResource(uri=settings.storage_uri)},
         repository_def=definitions.get_repository_def(),
         scheduled_execution_time=at,
-    )
-    found = schedule(context)
+    ) as context:
+        found = schedule(context)
     assert isinstance(found, dg.RunRequest | dg.SkipReason)
     return found
 
@@ -65,10 +69,17 @@ def days_of(found: dg.RunRequest | dg.SkipReason) -> Window:
     return Window(first, Window.of_day(last).end)
 
 
-def note_mined(instance: dg.DagsterInstance, *days: date, asset: str = "popularity_scores") -> None:
+@pytest.fixture(autouse=True)
+def storage_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder of result tables for each test."""
+    monkeypatch.setenv("DBMINER_STORAGE_URI", str(tmp_path / "storage"))
+    return str(tmp_path / "storage")
+
+
+def note_mined(*days: date, table: Table = POPULARITY_SCORES) -> None:
+    storage = DeltaStorage(load_settings().storage_uri)
     for day in days:
-        event = dg.AssetMaterialization(asset, partition=str(day))
-        instance.report_runless_asset_event(event)
+        storage.replace_days(table, Window.of_day(day), DayFrame(empty(table)))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +143,7 @@ def test_days_mined_before_a_later_start_date_do_not_matter(
     instance: dg.DagsterInstance,
 ) -> None:
     """After the start date moved forward, a tick begins there."""
-    note_mined(instance, FIRST_DAY)
+    note_mined(FIRST_DAY)
     settings = settings_of(start_date=NEWEST)
 
     assert days_of(tick(settings, instance)) == Window.of_day(NEWEST)
@@ -140,15 +151,15 @@ def test_days_mined_before_a_later_start_date_do_not_matter(
 
 def test_a_tick_mines_what_became_minable_since(instance: dg.DagsterInstance) -> None:
     """All days after the newest mined one are one run, however many ticks were missed."""
-    note_mined(instance, NEWEST - timedelta(days=9), NEWEST - timedelta(days=5))
+    note_mined(NEWEST - timedelta(days=9), NEWEST - timedelta(days=5))
 
     assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 5)
 
 
 def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -> None:
     """Without popularity the newest mined day is that of lineage, not of scores."""
-    note_mined(instance, NEWEST - timedelta(days=2), asset="column_lineage")
-    note_mined(instance, NEWEST)
+    note_mined(NEWEST - timedelta(days=2), table=COLUMN_LINEAGE)
+    note_mined(NEWEST)
 
     found = tick(settings_of(calculate_popularity=False), instance)
 
@@ -157,7 +168,7 @@ def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -
 
 def test_nothing_new_is_skipped_with_its_reason(instance: dg.DagsterInstance) -> None:
     """When the newest minable day is mined, the tick names it."""
-    note_mined(instance, NEWEST)
+    note_mined(NEWEST)
 
     found = tick(settings_of(), instance)
 
@@ -273,7 +284,7 @@ def test_ticks_leave_no_gap_and_no_overlap(
         if number % 5 == 3:
             continue  # the run failed
         mined += window
-        note_mined(instance, *window)
+        note_mined(*window)
 
     assert len(mined) > 30
     assert mined == list(Window(mined[0], mined[-1] + timedelta(days=1)))
@@ -284,7 +295,7 @@ def test_the_job_takes_the_tags_of_a_tick(instance: dg.DagsterInstance, tmp_path
     generate(tmp_path / "offline", first_day=FIRST_DAY, days=3, statements_per_day=20, seed=2)
     pipeline = Pipeline(str(tmp_path / "offline"), str(tmp_path / "storage"))
     now = datetime(2026, 1, 9, 6, tzinfo=UTC)
-    note_mined(instance, FIRST_DAY)
+    note_mined(FIRST_DAY)
     request = tick(pipeline.settings, instance, now)
 
     result = pipeline.mine(days_of(request), instance=instance)
@@ -306,3 +317,12 @@ def test_maintenance_runs_over_all_tables(tmp_path: Path) -> None:
 
     assert pipeline.run("maintain_tables").success
     assert pipeline.table("popularity_scores").equals(before)
+
+
+def test_days_that_the_source_did_not_cover_stay_due(instance: dg.DagsterInstance) -> None:
+    """A day that a run emptied because the files do not reach it is asked for again."""
+    window = Window.trailing(NEWEST, 3)
+    rows = DayFrame(empty(POPULARITY_SCORES), absent=frozenset({NEWEST}))
+    DeltaStorage(load_settings().storage_uri).replace_days(POPULARITY_SCORES, window, rows)
+
+    assert days_of(tick(settings_of(), instance)) == Window.of_day(NEWEST)

@@ -55,7 +55,7 @@ def test_each_day_has_its_own_row_count(asset: str, figures: Figures, pipeline: 
 
     assert counted == stored
     for found in figures[asset].values():
-        assert found["rows_written_by_run"] == sum(stored.values())
+        assert found["run_rows_written"] == sum(stored.values())
 
 
 def test_each_day_accounts_for_its_statements(figures: Figures, pipeline: Pipeline) -> None:
@@ -64,7 +64,7 @@ def test_each_day_accounts_for_its_statements(figures: Figures, pipeline: Pipeli
     for day, found in figures["filtered_queries"].items():
         dropped = sum(
             int(str(count)) for name, count in found.items()
-            if name.startswith("dropped_") and name != "dropped_by_reason"
+            if name.startswith("dropped_")
         )  # fmt: skip
         assert found["rows_in"] == raw.filter(day=day).height
         assert found["rows_in"] == int(str(found["rows_kept"])) + dropped
@@ -148,3 +148,30 @@ def test_a_cell_shows_its_value_shortly(value: object, shown: str) -> None:
 def test_no_rows_are_said() -> None:
     """A table without rows says so."""
     assert markdown_table([]).value == "(none)"
+
+
+@pytest.mark.parametrize("asset", TABLES)
+def test_what_holds_for_a_run_is_named_so(asset: str, figures: Figures) -> None:
+    """A figure of the run, which each day's page shows too, cannot be taken for the day's."""
+    newest = figures[asset][WINDOW.last_day]
+    repeated = {
+        name
+        for name, value in newest.items()
+        if name not in ("dagster/uri", "dagster/table_name")
+        and all(found.get(name) == value for found in figures[asset].values())
+    }
+    of_run = {name for name in newest if name.startswith("run_")}
+
+    assert of_run
+    assert of_run <= repeated
+
+
+def test_each_day_has_every_count(figures: Figures) -> None:
+    """A reason that only one day has is 0 on the others."""
+    names = [
+        {name for name in found if name.startswith("dropped_")}
+        for found in figures["filtered_queries"].values()
+    ]
+
+    assert names[0]
+    assert all(each == names[0] for each in names)

@@ -284,3 +284,29 @@ def test_read_only_keys_have_their_message(
         assert isinstance(caught.value, LocationError)
         assert s3_server.reader.secret_key not in str(caught.value)
     assert s3_server.reader.secret_key not in f"{storage!r} {storage.options()!r}"
+
+
+def test_a_table_of_an_older_release_gets_the_new_columns(local: DeltaStorage) -> None:
+    """Columns that were added since are added to the stored table; old days have nulls there."""
+    older = Table(TABLE.name, TABLE.description, (TABLE.columns[0], TABLE.columns[-1]), TABLE.key)
+    kept = [name for name in TABLE.schema.names() if name in older.schema]
+    local.replace_days(
+        older, Window.of_day(day(1)), DayFrame(rows(("old", 1, day(1))).frame.select(kept))
+    )
+
+    local.replace_days(TABLE, Window.of_day(day(2)), rows(("new", 2, day(2))))
+
+    found = local.scan(TABLE, WEEK).collect()
+    assert found.schema == TABLE.schema
+    assert dict(found.select("day", TABLE.columns[1].name).iter_rows()) == {day(1): None, day(2): 2}
+
+
+def test_a_table_of_other_columns_is_left_alone(local: DeltaStorage) -> None:
+    """A Delta table that is not ours is named with the column that differs, and not written."""
+    foreign = pl.DataFrame({"day": ["x"]})
+    foreign.write_delta(local.table_uri(TABLE.name))
+
+    with pytest.raises(SchemaMismatchError, match="'day' has type"):
+        local.replace_days(TABLE, Window.of_day(day(1)), rows(("new", 1, day(1))))
+
+    assert pl.read_delta(local.table_uri(TABLE.name)).equals(foreign)

@@ -1,5 +1,6 @@
 """What all assets share: their metadata, and how a run reports on its days."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from html import escape
@@ -83,11 +84,31 @@ def report_days(
     by_day: Mapping[date, Mapping[str, Any]],
     table: Table,
 ) -> None:
-    """Notes the figures of each day on its partition, where the UI plots them."""
+    """Notes the figures of each day on its partition, where the UI plots them.
+
+    A count that only some days have is 0 on the others: the page of a day would otherwise show
+    what the run says under that name.
+    """
+    names = dict.fromkeys(name for figures in by_day.values() for name in figures)
     for day, figures in by_day.items():
         context.add_asset_metadata(
-            dict(figures), asset_key=dg.AssetKey(table.name), partition_key=day_key(day)
+            {name: figures.get(name, 0) for name in names},
+            asset_key=dg.AssetKey(table.name),
+            partition_key=day_key(day),
         )
+
+
+def of_run(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for a whole run, under names that no day uses: each day's page shows it too."""
+    return {f"run_{name}": value for name, value in metadata.items()}
+
+
+def total(by_day: Mapping[date, Mapping[str, float]]) -> dict[str, float]:
+    """The sums over the days."""
+    sums: Counter[str] = Counter()
+    for figures in by_day.values():
+        sums.update(figures)
+    return dict(sums)
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:

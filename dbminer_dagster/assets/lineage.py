@@ -1,6 +1,7 @@
 """Lineage assets: edges as known at the end of each day, and the rebuilds that end them."""
 
 from collections.abc import Iterator
+from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -134,13 +135,13 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
             for day, status, count in found.group_by("day", "status").len().collect().iter_rows():
                 figures[day][f"{status}_edges"] = count
             report_days(context, figures, table)
+            report_days(context, {run.last_day: _summary(found, run.last_day)}, table)
             yield dg.Output(
                 DayFrame(
                     found,
                     absent_days(storage, raw_table, run),
                     found.select(pl.len()).collect().item(),
-                ),
-                metadata=_summary(found, run),
+                )
             )
 
     return lineage_edges
@@ -153,9 +154,9 @@ def _figures(raw_of_day: pl.LazyFrame) -> dict[str, int]:
     return dict.fromkeys((*ROW_KINDS, *statuses), 0) | dict(counted.iter_rows())
 
 
-def _summary(found: pl.LazyFrame, run: Window) -> dict[str, dg.MetadataValue]:
-    """The newest day: edges by status and reason, and the tables that feed most others."""
-    newest = found.filter(pl.col("day") == run.last_day)
+def _summary(found: pl.LazyFrame, day: date) -> dict[str, dg.MetadataValue]:
+    """Edges of a day by status and reason, and the tables that feed most others."""
+    newest = found.filter(pl.col("day") == day)
     reason = pl.col("reason").str.extract(r"^(\w+ \w+)")
     by_status = newest.group_by("status", why=reason).len("edges").sort("edges", descending=True)
     hubs = (

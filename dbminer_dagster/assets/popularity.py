@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -83,13 +84,14 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for day, counted in _counts(scores).items():
                 figures[day] |= counted
             report_days(context, figures, POPULARITY_SCORES)
+            charts = _charts(scores, daily_usage, query_references, run.last_day, window_days)
+            report_days(context, {run.last_day: charts}, POPULARITY_SCORES)
             yield dg.Output(
                 DayFrame(
                     scores,
                     absent_days(storage, DAILY_USAGE, run),
                     scores.select(pl.len()).collect().item(),
-                ),
-                metadata=_charts(scores, daily_usage, query_references, run, window_days),
+                )
             )
 
     return [popularity_scores]
@@ -137,12 +139,12 @@ def _charts(
     scores: pl.LazyFrame,
     usage: pl.LazyFrame,
     references: pl.LazyFrame,
-    run: Window,
+    day: date,
     window_days: int,
 ) -> dict[str, Any]:
-    """What people look at: the most popular tables of the newest day, and reads by day."""
+    """What people look at: the most popular tables of a day, and the reads up to it."""
     top = (
-        scores.filter(pl.col("day") == run.last_day, pl.col("asset_type") == "table")
+        scores.filter(pl.col("day") == day, pl.col("asset_type") == "table")
         .sort("popularity_score", "table_name", descending=[True, False])
         .head(LISTED_TABLES)
         .select(
@@ -157,7 +159,7 @@ def _charts(
         .collect()
     )
     bars = list(top.head(CHARTED_TABLES).select("table_name", "popularity_score").iter_rows())
-    window = Window.trailing(run.last_day, window_days)
+    window = Window.trailing(day, window_days)
     reads = (
         usage.filter(window.holds())
         .join(
@@ -169,7 +171,7 @@ def _charts(
         .sort("day")
         .collect()
     )
-    bar = bar_chart(bars, f"Most popular tables on {run.last_day}")
+    bar = bar_chart(bars, f"Most popular tables on {day}")
     line = line_chart(list(reads.iter_rows()), f"Reads per day, {window}")
     return {
         "top_tables": markdown_table(top.to_dicts()),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from dbminer_dagster.assets.common import (
+    of_run,
     report_days,
     table_asset,
     table_assets,
@@ -83,5 +84,5 @@ def _output(
     return dg.Output(
         DayFrame(extraction.frame, absent, extraction.row_count),
         output_name=table.name if len(context.assets_def.keys) > 1 else "result",
-        metadata={**extraction.counts, **notes, "source_covers": covered},
+        metadata=of_run({**extraction.counts, **notes, "source_covers": covered}),
     )

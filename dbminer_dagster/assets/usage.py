@@ -11,9 +11,11 @@ import polars as pl
 from dbminer_dagster.assets.common import (
     absent_days,
     markdown_table,
+    of_run,
     report_days,
     table_asset,
     table_assets,
+    total,
 )
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
@@ -37,8 +39,9 @@ from dbminer_dagster.storage import DayFrame
 from dbminer_dagster.windows import Window
 
 GROUP = "usage"
-BATCH_ROWS = 100_000
+BATCH_ROWS = 30_000
 LISTED_NAMES = 20
+SHARE_DECIMALS = 6
 SESSION_DAYS = 2
 """A session, and the lineage of a cached result, may have begun the day before."""
 
@@ -64,11 +67,13 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             kept = int(dropped.filter(pl.col("drop_reason").is_null())["rows"].sum())
             yield dg.Output(
                 DayFrame(rows, absent, kept),
-                metadata={
-                    "rows_in": int(dropped["rows"].sum()),
-                    "rows_kept": kept,
-                    "dropped_by_reason": markdown_table(_by_reason(dropped)),
-                },
+                metadata=of_run(
+                    {
+                        "rows_in": int(dropped["rows"].sum()),
+                        "rows_kept": kept,
+                        "dropped_by_reason": markdown_table(_by_reason(dropped)),
+                    }
+                ),
             )
 
     @table_assets(
@@ -117,15 +122,17 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 unresolved.append(attributed.unresolved)
             for table in (QUERY_REFERENCES, DAILY_USAGE):
                 report_days(context, figures, table)
-            totals = pl.DataFrame(list(figures.values())).sum().row(0, named=True)
+            sums = total(figures)
             names = pl.concat(unresolved).group_by("name", "reason").sum()
             names = names.sort("statement_count", "name", descending=[True, False])
-            metadata = {
-                **{name: value for name, value in totals.items() if not name.endswith("_share")},
-                "templates_parsed": cache.parsed,
-                "templates_from_cache": cache.found,
-                "unresolved_names": markdown_table(names.head(LISTED_NAMES).to_dicts()),
-            }
+            metadata = of_run(
+                {name: value for name, value in sums.items() if not name.endswith("_share")}
+                | {
+                    "templates_parsed": cache.parsed,
+                    "templates_from_cache": cache.found,
+                    "unresolved_names": markdown_table(names.head(LISTED_NAMES).to_dicts()),
+                }
+            )
             for table in (QUERY_REFERENCES, DAILY_USAGE):
                 rows = spool.scan(table.name, table.schema)
                 count = rows.select(pl.len()).collect().item()
@@ -198,12 +205,15 @@ def _write_day(queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spoo
 
 def _coverage(attributed: Attribution) -> dict[str, int | float]:
     """Statements by attribution with their shares, and what was left out and why."""
-    total = attributed.statements.height
+    statements = attributed.statements.height
     counts = dict(attributed.counts)
     ways = {name: counts.pop(name) for name in (*ATTRIBUTION_ORDER, "unattributed")}
     return {
-        "statements": total,
+        "statements": statements,
         **{f"{name}_statements": count for name, count in ways.items()},
-        **{f"{name}_share": count / total if total else 0.0 for name, count in ways.items()},
+        **{
+            f"{name}_share": round(count / statements, SHARE_DECIMALS) if statements else 0.0
+            for name, count in ways.items()
+        },
         **counts,
     }
