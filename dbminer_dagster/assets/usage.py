@@ -41,6 +41,22 @@ from dbminer_dagster.windows import Window
 GROUP = "usage"
 BATCH_ROWS = 30_000
 LISTED_NAMES = 20
+STATEMENT_COLUMNS = (
+    "workspace_id",
+    "statement_id",
+    "cache_origin_statement_id",
+    "session_id",
+    "user_name",
+    "start_time",
+    "query_hash",
+    "operation",
+    "text_redacted",
+    "total_duration_ms",
+    "total_task_duration_ms",
+    "read_bytes",
+    "day",
+)
+"""What attribution and usage need of a statement; a day of them is held in memory."""
 SHARE_DECIMALS = 6
 SESSION_DAYS = 2
 """A session, and the lineage of a cached result, may have begun the day before."""
@@ -195,7 +211,7 @@ def _write_day(queries: pl.LazyFrame, evidence: Evidence, day: date, spool: Spoo
         .collect()
         .lazy()
     )
-    statements = queries.drop("statement_text", "error_message", "query_tags").collect()
+    statements = queries.select(STATEMENT_COLUMNS).collect()
     attributed = attribute(statements, texts, evidence)
     references, usage = usage_of_day(attributed, texts, day)
     spool.write(QUERY_REFERENCES.name, references)

@@ -1,6 +1,7 @@
 """Parse many texts in worker processes, so that no text can take the whole run down."""
 
 import gc
+import math
 import multiprocessing
 import os
 from collections import deque
@@ -72,7 +73,9 @@ class ParsePool:
 
     def parse(self, texts: Mapping[str, str]) -> Iterator[tuple[str, References]]:
         """Parse every text; yields each key once, in any order, with its references."""
-        waiting = deque(_chunks(texts, self._chunk_size))
+        # A few texts are shared among all workers too.
+        share = math.ceil(len(texts) / (2 * self._workers))
+        waiting = deque(_chunks(texts, min(self._chunk_size, max(1, share))))
         running: dict[_Answers, tuple[_Chunk, ProcessPool]] = {}
         try:
             while waiting or running:
