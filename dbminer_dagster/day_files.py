@@ -103,8 +103,10 @@ def commit_days(
         partition_by=["day"],
         partition_filters=[("day", "in", [str(day) for day in window])],
         commit_properties=CommitProperties(
+            # No rebase: it would not see that a compaction merged the files that are replaced.
+            max_commit_retries=0,
             app_transactions=[
                 Transaction(f"day={day}", 0 if day in absent else int(now)) for day in window
-            ]
+            ],
         ),
     )

@@ -9,10 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 from deltalake import DeltaTable, Field
@@ -170,10 +170,15 @@ class DeltaStorage:
         return _rows_by_day(delta, window) if delta else {}
 
     def newest_day(self, table: Table) -> date | None:
-        """The newest day that has rows, from the table's log alone."""
+        """The newest day that has rows, or the last of the empty days mined right after it."""
         delta = self._open(table.name)
         days = [partition["day"] for partition in delta.partitions()] if delta else []
-        return date.fromisoformat(max(days)) if days else None
+        if delta is None or not days:
+            return None
+        newest = date.fromisoformat(max(days))
+        while delta.transaction_version(f"day={newest + timedelta(days=1)}"):
+            newest += timedelta(days=1)
+        return newest
 
     def append(self, name: str, frame: pl.DataFrame) -> None:
         """Adds rows to a table without days, such as a cache; parallel runs do not disturb."""
@@ -190,11 +195,15 @@ class DeltaStorage:
         Returns:
             Files added, removed by compaction, and deleted; None if there is no such table.
         """
-        delta = self._open(name)
-        if delta is None:
+        if self._open(name) is None:
             return None
+
+        def compact() -> dict[str, Any]:
+            return self._require(name).optimize.compact()
+
+        metrics = self._with_retries(name, compact)
         try:
-            metrics = delta.optimize.compact()
+            delta = self._require(name)
             # Full, since a run that was killed leaves files that no version ever named.
             deleted = delta.vacuum(retention_hours=7 * 24, dry_run=False, full=True)
             delta.create_checkpoint()

@@ -273,3 +273,26 @@ def test_empty_day() -> None:
     assert found.sets.is_empty()
     assert found.unresolved.is_empty()
     assert set(found.counts.values()) == {0}
+
+
+def test_a_statement_of_which_no_name_resolves_is_unattributed() -> None:
+    """A text whose every name fits no table tells nothing; a temporary view and no name do."""
+    found = attributed(
+        {"statement_text": "SELECT * FROM nowhere"},
+        {"statement_text": "SELECT * FROM nowhere JOIN a.b.c"},
+        {"statement_text": "SELECT 1"},
+        {"statement_text": "SELECT * FROM system.access.audit"},
+        excluded=("system",),
+    )
+    assert found.statements["attribution"].to_list() == [None, "parsed", "parsed", "parsed"]
+    assert found.counts["unattributed:unresolved"] == 1
+    assert found.counts["unresolved:unknown_table"] == 2
+
+
+def test_lineage_tells_the_workspace_of_rows_without_one() -> None:
+    """History that names no workspace, as raw API pages do, meets the lineage of its statements."""
+    found = attributed(
+        {"workspace_id": None, "statement_text": None, "text_redacted": True},
+        tables=(read("a.b.c"),),
+    )
+    assert sets_of(found) == {"s0": ("lineage", (["a.b.c"], [], []))}

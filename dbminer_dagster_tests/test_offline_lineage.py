@@ -189,3 +189,21 @@ def test_no_event_gives_no_row(table) -> None:  # noqa: ANN001
 
     assert frame.collect_schema() == table.schema
     assert frame.collect().is_empty()
+
+
+def test_needless_quotes_make_no_second_table(tmp_path: Path) -> None:
+    """A full name with back-quotes that it does not need is the name without them."""
+    quoted = lineage_row(source_table_full_name="`my-cat`.s.`a.b`")
+    assert read_tables(tmp_path, quoted).rows["source_name"].to_list() == ["my-cat.s.`a.b`"]
+
+
+def test_a_column_row_may_leave_its_null_source_out(tmp_path: Path) -> None:
+    """A row that names a target column is column lineage, even if a null was not written."""
+    write_lineage(
+        tmp_path, ndjson({"event_time": "2026-01-05T12:00:00Z", "target_column_name": "x"})
+    )
+
+    found = read_lineage(tmp_path)
+
+    assert found["raw_column_lineage"].rows["target_column"].to_list() == ["x"]
+    assert found["raw_table_lineage"].rows.is_empty()

@@ -228,3 +228,16 @@ def test_an_empty_answer_is_fine(tmp_path: Path) -> None:
 
     assert tables.rows.is_empty()
     assert columns.rows.is_empty()
+
+
+def test_an_edge_told_from_both_ends_is_one_event(tmp_path: Path) -> None:
+    """The answers of an edge's two tables tell one event, which then has both types."""
+    upstream = answer(downstreams=({"tableInfo": table("t", table_type="VIEW")},)) | {
+        "table_name": "main.a.s"
+    }
+    downstream = answer({"tableInfo": table("s")})
+
+    tables, _ = read_both(tmp_path, upstream, downstream)
+
+    kept = ("source_name", "source_type", "target_name", "target_type", "event_count")
+    assert tables.rows.select(kept).rows() == [("main.a.s", "TABLE", "main.a.t", "VIEW", 1)]

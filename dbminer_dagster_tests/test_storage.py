@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 
 from dbminer_dagster.errors import (
     DbminerError,
@@ -237,11 +238,36 @@ def test_scan_opens_only_the_files_of_its_days(local: DeltaStorage) -> None:
     assert stored(local, Window(day(2), day(4))) == [("w2", 2, day(2)), ("w3", 3, day(3))]
 
 
-def test_newest_day_has_rows(local: DeltaStorage) -> None:
-    """The newest day is the last one with rows, not the last one that was mined."""
-    local.replace_days(TABLE, WEEK, rows(("a", 1, day(2)), ("b", 1, day(3))))
+def test_newest_day_is_the_last_mined_one(local: DeltaStorage) -> None:
+    """Empty days that were mined after the last one with rows count; a gap ends them."""
+    local.replace_days(TABLE, Window(day(1), day(6)), rows(("a", 1, day(2)), ("b", 1, day(3))))
+    local.replace_days(TABLE, Window.of_day(day(7)), rows())
 
-    assert local.newest_day(TABLE) == day(3)
+    assert local.newest_day(TABLE) == day(5)
+
+
+def test_a_compaction_at_the_same_moment_brings_nothing_back(
+    local: DeltaStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that are merged between the opening of a table and the commit are replaced as well."""
+    uri = local.table_uri(TABLE.name)
+    local.replace_days(TABLE, WEEK, rows(("a", 1, day(1))))
+    pl.DataFrame([("b", 2, day(1))], schema=TABLE.schema, orient="row").write_delta(
+        uri, mode="append"
+    )
+    opened, merged = DeltaStorage._require, list[int]()  # noqa: SLF001
+
+    def open_then_compact(storage: DeltaStorage, name: str) -> DeltaTable:
+        delta = opened(storage, name)
+        if not merged:
+            merged.append(DeltaTable(uri).optimize.compact()["numFilesRemoved"])
+        return delta
+
+    monkeypatch.setattr(DeltaStorage, "_require", open_then_compact)
+    local.replace_days(TABLE, Window.of_day(day(1)), rows(("new", 3, day(1))))
+
+    assert merged == [2]
+    assert stored(local) == [("new", 3, day(1))]
 
 
 @pytest.mark.parametrize("below", ["", "/below"])

@@ -156,3 +156,12 @@ def test_daily_usage_runs_on_other_engines() -> None:
         there.select(columns).sort("user_name").rows()
         == here.select(columns).sort("user_name").rows()
     )
+
+
+def test_users_without_a_name_are_told_apart_by_their_id() -> None:
+    """Two nameless users are two users: their ids stand in for the names."""
+    _, usage = of_day(
+        {"statement_text": "SELECT 1", "user_name": None, "user_id": "1"},
+        {"statement_text": "SELECT 1", "user_name": None, "user_id": "2"},
+    )
+    assert sorted(usage["user_name"]) == ["1", "2"]

@@ -15,9 +15,10 @@ from dbminer_dagster.assets.common import (
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.lineage import (
     ROW_KINDS,
+    day_tables,
     edges,
     history_days,
-    known_tables,
+    tables_of,
     with_row_kind,
 )
 from dbminer_dagster.mining.rebuilds import rebuilding_statements
@@ -76,7 +77,7 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
             cache = parser.cache()
-            known = known_tables(raw_table_lineage).select("day", "table_name").collect()
+            known = day_tables(raw_table_lineage)
             figures = {}
             for day in run:
                 of_day = Window.of_day(day).holds()
@@ -86,7 +87,7 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
                     rebuilding_statements(history.filter(of_day)),
                     raw_table_lineage.filter(of_day),
                     session_states(history),
-                    known.filter(window.holds())["table_name"].unique(),
+                    tables_of(known, window),
                     cache.references,
                     settings.excluded_catalogs,
                     day,

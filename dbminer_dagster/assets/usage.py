@@ -20,7 +20,7 @@ from dbminer_dagster.assets.common import (
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
 from dbminer_dagster.mining.filters import with_drop_reason
-from dbminer_dagster.mining.lineage import known_tables
+from dbminer_dagster.mining.lineage import day_tables, tables_of
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.mining.usage import ATTRIBUTION_ORDER, usage_of_day
@@ -32,6 +32,7 @@ from dbminer_dagster.schemas import (
     FILTERED_QUERIES,
     QUERY_REFERENCES,
     RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
 )
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.spool import Spool, open_spool
@@ -41,11 +42,13 @@ from dbminer_dagster.windows import Window
 GROUP = "usage"
 BATCH_ROWS = 30_000
 LISTED_NAMES = 20
+WAYS = (*ATTRIBUTION_ORDER, "unattributed")
 STATEMENT_COLUMNS = (
     "workspace_id",
     "statement_id",
     "cache_origin_statement_id",
     "session_id",
+    "user_id",
     "user_name",
     "start_time",
     "query_hash",
@@ -58,6 +61,7 @@ STATEMENT_COLUMNS = (
 )
 """What attribution and usage need of a statement; a day of them is held in memory."""
 SHARE_DECIMALS = 6
+NOT_SUMMED = {*(f"{name}_share" for name in WAYS), "lineage_mined"}
 SESSION_DAYS = 2
 """A session, and the lineage of a cached result, may have begun the day before."""
 
@@ -117,8 +121,9 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         window = run_window(context)
         with user_errors(), open_spool() as spool:
             absent = absent_days(storage, FILTERED_QUERIES, window)
+            without_lineage = absent_days(storage, RAW_TABLE_LINEAGE, window)
             cache = parser.cache()
-            known = known_tables(raw_table_lineage).select("day", "table_name").collect()
+            known = day_tables(raw_table_lineage)
             figures, unresolved = {}, []
             for day in window:
                 context.log.info(f"Attributing the statements of {day}.")
@@ -128,13 +133,13 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     table_lineage=raw_table_lineage.filter(pair),
                     column_lineage=raw_column_lineage.filter(pair),
                     session_states=session_states(raw_query_history.filter(pair)),
-                    known_tables=known.filter(lineage_window.holds())["table_name"].unique(),
+                    known_tables=tables_of(known, lineage_window),
                     references_of=cache.references,
                     excluded_catalogs=settings.excluded_catalogs,
                 )
                 queries = filtered_queries.filter(Window.of_day(day).holds())
                 attributed = _write_day(queries, evidence, day, spool)
-                figures[day] = _coverage(attributed)
+                figures[day] = _coverage(attributed) | {"lineage_mined": day not in without_lineage}
                 unresolved.append(attributed.unresolved)
             for table in (QUERY_REFERENCES, DAILY_USAGE):
                 report_days(context, figures, table)
@@ -142,7 +147,7 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             names = pl.concat(unresolved).group_by("name", "reason").sum()
             names = names.sort("statement_count", "name", descending=[True, False])
             metadata = of_run(
-                {name: value for name, value in sums.items() if not name.endswith("_share")}
+                {name: value for name, value in sums.items() if name not in NOT_SUMMED}
                 | {
                     "templates_parsed": cache.parsed,
                     "templates_from_cache": cache.found,
@@ -223,7 +228,7 @@ def _coverage(attributed: Attribution) -> dict[str, int | float]:
     """Statements by attribution with their shares, and what was left out and why."""
     statements = attributed.statements.height
     counts = dict(attributed.counts)
-    ways = {name: counts.pop(name) for name in (*ATTRIBUTION_ORDER, "unattributed")}
+    ways = {name: counts.pop(name) for name in WAYS}
     return {
         "statements": statements,
         **{f"{name}_statements": count for name, count in ways.items()},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from dbminer_dagster.mining.by_lineage import sets_by_lineage, with_lineage
+from dbminer_dagster.mining.by_lineage import sets_by_lineage, with_lineage, with_workspace
 from dbminer_dagster.mining.by_text import ReferencesOf, TextSets, sets_by_text
 from dbminer_dagster.mining.reference_sets import KINDS
 
@@ -58,6 +58,7 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
         texts: `query_hash` and `statement_text`: one example of each template.
         evidence: What to go by.
     """
+    statements = with_workspace(statements, evidence.table_lineage)
     by_lineage = sets_by_lineage(
         statements,
         evidence.table_lineage,
@@ -90,7 +91,11 @@ def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence)
 
 def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
     outcomes = by_text.sets.select(
-        "context_id", "attribution", text_key="set_key", text_excluded="excluded_references"
+        "context_id",
+        "resolves_nothing",
+        attribution=pl.when(~pl.col("resolves_nothing")).then("attribution"),
+        text_key="set_key",
+        text_excluded="excluded_references",
     )
     told = by_text.statements.join(outcomes, on="context_id").drop("context_id")
     by_lineage = pl.col("set_key").is_not_null()
@@ -102,6 +107,8 @@ def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
         .then(pl.lit("text_redacted"))
         .when(pl.col("query_hash").is_null())
         .then(pl.lit("no_text"))
+        .when("resolves_nothing")
+        .then(pl.lit("unresolved"))
         .otherwise(pl.lit("not_understood"))
     )
     return (
@@ -112,7 +119,7 @@ def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
             set_key=pl.coalesce("set_key", pl.when(understood).then("text_key")),
             excluded_references=pl.coalesce("excluded_references", "text_excluded").fill_null(0),
         )
-        .drop("row", "text_key", "text_excluded")
+        .drop("row", "text_key", "text_excluded", "resolves_nothing")
     )
 
 

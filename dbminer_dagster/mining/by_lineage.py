@@ -75,6 +75,31 @@ def sets_by_lineage(
     return LineageSets(sets, found.select(*STATEMENT, "set_key", "excluded_references"))
 
 
+def with_workspace(statements: pl.DataFrame, lineage: pl.LazyFrame) -> pl.DataFrame:
+    """Fills the workspace of statements that came without one, as raw API pages do.
+
+    Statement ids are unique beyond a workspace, so lineage of the same statement tells it.
+
+    Args:
+        statements: `workspace_id` and `statement_id` among others.
+        lineage: Rows of raw lineage.
+    """
+    nameless = statements.filter(pl.col("workspace_id").is_null()).select("statement_id").unique()
+    if nameless.is_empty():
+        return statements
+    told = (
+        lineage.join(nameless.lazy(), on="statement_id", how="semi")
+        .group_by("statement_id")
+        .agg(told_workspace=pl.col("workspace_id").max())
+        .collect()
+    )
+    return (
+        statements.join(told, on="statement_id", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("workspace_id", "told_workspace"))
+        .drop("told_workspace")
+    )
+
+
 def _rows(wanted: pl.DataFrame, lineage: pl.LazyFrame) -> pl.LazyFrame:
     """The lineage of the wanted statements, with their number."""
     present = lineage.collect_schema()

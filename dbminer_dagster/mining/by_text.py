@@ -15,6 +15,7 @@ from dbminer_dagster.mining.reference_sets import (
 from dbminer_dagster.mining.resolution import resolve, suffixes
 
 CONTEXT = ("query_hash", "default_catalog", "default_schema", "temporary_views")
+UNRESOLVED = ("unknown_table", "ambiguous", "too_many_parts")
 KIND_OF_LIST = {"reads": TABLES_READ, "writes": TABLES_WRITTEN}
 
 ReferencesOf = Callable[[pl.DataFrame], pl.DataFrame]
@@ -26,7 +27,8 @@ class TextSets:
     """What the texts of a day refer to.
 
     Attributes:
-        sets: `context_id` and the columns of `collect_sets`; `attribution`, `error`.
+        sets: `context_id` and the columns of `collect_sets`; `attribution`, `error`; and
+            `resolves_nothing`: there are names, and none of them fits a table.
         statements: `row`, `context_id` of each given statement.
         names: Names that were looked up: `context_id`, `kind`, `name`, `resolved`, `reason`.
     """
@@ -98,7 +100,12 @@ def sets_by_text(
     ]  # fmt: skip
     sets = collect_sets(pl.concat(used), ["context_id"], excluded_catalogs)
     outcome = parsed.select("context_id", "attribution", "error")
-    return TextSets(sets.join(outcome, on="context_id"), placed, names)
+    resolves = names.group_by("context_id").agg(
+        resolves_nothing=pl.col("resolved").is_null().all()
+        & pl.col("reason").is_in(UNRESOLVED).any()
+    )
+    known = sets.join(outcome, on="context_id").join(resolves, on="context_id", how="left")
+    return TextSets(known.with_columns(pl.col("resolves_nothing").fill_null(False)), placed, names)
 
 
 def _names(parsed: pl.DataFrame) -> pl.DataFrame:

@@ -186,3 +186,14 @@ def known_tables(raw: pl.LazyFrame) -> pl.LazyFrame:
     kind = pl.col("table_type")
     event = pl.when(kind.is_not_null()).then(pl.struct("last_event_time", "table_type"))
     return pl.concat(ends).group_by("day", "table_name").agg(table_type=kind.max_by(event))
+
+
+def day_tables(raw: pl.LazyFrame) -> pl.DataFrame:
+    """`day` and `table_name` of every table that raw lineage names; names are stored once."""
+    names = known_tables(raw).select("day", pl.col("table_name").cast(pl.Categorical))
+    return names.collect(engine="streaming")
+
+
+def tables_of(known: pl.DataFrame, window: Window) -> pl.Series:
+    """The tables that `day_tables` found in a window."""
+    return known.filter(window.holds())["table_name"].unique().cast(pl.String)

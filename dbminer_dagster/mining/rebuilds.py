@@ -10,6 +10,7 @@ from datetime import date
 
 import polars as pl
 
+from dbminer_dagster.mining.by_lineage import with_workspace
 from dbminer_dagster.mining.by_text import ReferencesOf, with_session
 from dbminer_dagster.mining.resolution import in_catalogs, resolve, suffixes
 from dbminer_dagster.mining.templates import with_query_hash
@@ -47,6 +48,7 @@ def table_rebuilds(
         excluded_catalogs: Globs; tables in them are left out.
         day: The day.
     """
+    statements = with_workspace(statements, table_lineage)
     written = (
         table_lineage.filter(pl.col("target_name").is_not_null())
         .select("workspace_id", "statement_id", table_name=pl.col("target_name").str.to_lowercase())

@@ -86,7 +86,7 @@ def usage_of_day(
     statements = (
         attributed.statements.lazy()
         .filter(pl.col("attribution").is_not_null())
-        .with_columns(pl.col("user_name").fill_null("unknown"))
+        .with_columns(user_name=pl.coalesce("user_name", "user_id", pl.lit("unknown")))
         .join(found.lazy().select("reference_hash", *REFERENCE), on=REFERENCE, nulls_equal=True)
     )
     usage = daily_usage(nw.from_native(statements)).to_native().select(DAILY_USAGE.schema.names())

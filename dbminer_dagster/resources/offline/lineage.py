@@ -13,6 +13,8 @@ from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, UTC_T
 
 Id = str | int | None
 END = "source", "target"
+NEEDLESS_QUOTES = "`([^`.]+)`"
+"""Back-quotes around a part that needs none; one table must not have two spellings."""
 NAME_PARTS = "full_name", "catalog", "schema", "name"
 
 EVENT_SCHEMA = pl.Schema(
@@ -77,7 +79,8 @@ class SystemRow(Struct, gc=False):
     @property
     def is_column_row(self) -> bool:
         """Whether the row comes from `column_lineage`."""
-        return self.source_column_name is not UNSET
+        # A writer of JSON may leave nulls out.
+        return self.source_column_name is not UNSET or self.target_column_name is not None
 
     def entity(self) -> tuple[str | None, Id]:
         """The entity behind the event: the row's own, else the first that its metadata names."""
@@ -128,6 +131,9 @@ def events(rows: Sequence[SystemRow]) -> Iterator[tuple[Table, pl.LazyFrame]]:
         if chosen := [row for row in rows if row.is_column_row is of_columns]:
             fields = _SPELLED | _COLUMN_PAIR if of_columns else _SPELLED
             columns = {name: list(map(attrgetter(field), chosen)) for name, field in fields.items()}
+            if of_columns:
+                given = columns["source_column"]
+                columns["source_column"] = [None if name is UNSET else name for name in given]
             entities = [row.entity() for row in chosen]
             columns["entity_type"] = [kind for kind, _ in entities]
             columns["entity_id"] = [key for _, key in entities]
@@ -159,7 +165,23 @@ def _utc(time: datetime) -> datetime:
 def _full_name(end: str) -> pl.Expr:
     """The name as the source spells it; parts that hold dots are quoted, so that they split."""
     parts = [quoted(pl.col(f"{end}_table_{part}")) for part in ("catalog", "schema", "name")]
-    return pl.coalesce(pl.concat_str(parts, separator="."), f"{end}_table_full_name")
+    given = pl.col(f"{end}_table_full_name")
+    plain = pl.when(~given.str.contains("``", literal=True)).then(
+        given.str.replace_all(NEEDLESS_QUOTES, "${1}")
+    )
+    return pl.coalesce(pl.concat_str(parts, separator="."), plain, given)
+
+
+def _merged_twins(events: pl.LazyFrame) -> pl.LazyFrame:
+    """One event for what two REST answers tell of the same edge and time, each from its own end.
+
+    An answer knows type and path of the other end only. The tables they name are the identity.
+    """
+    told = [f"{end}_{part}" for end in END for part in ("type", "path")]
+    ends = [pl.coalesce(f"{end}_name", f"{end}_path").alias(f"{end}_key") for end in END]
+    identity = [name for name in events.collect_schema() if name not in told]
+    merged = events.with_columns(ends).group_by(*identity, *(f"{end}_key" for end in END))
+    return merged.agg(pl.col(told).max())
 
 
 def raw_lineage(table: Table, all_events: pl.LazyFrame, method: str) -> pl.LazyFrame:
@@ -170,9 +192,13 @@ def raw_lineage(table: Table, all_events: pl.LazyFrame, method: str) -> pl.LazyF
     """
     counted = {"event_count", "first_event_time", "last_event_time", "extraction_method"}
     combination = [name for name in table.schema.names() if name not in counted]
+    events = all_events.select(*combination, "event_time", "record_id").unique()
+    nameless = pl.all_horizontal(
+        pl.col(name).is_null() for name in ("record_id", "statement_id", "created_by")
+    )
+    twins = _merged_twins(events.filter(nameless)).select(events.collect_schema().names())
     return (
-        all_events.select(*combination, "event_time", "record_id")
-        .unique()
+        pl.concat([events.filter(~nameless), twins])
         .group_by(combination)
         .agg(
             event_count=pl.len().cast(pl.Int64),
