@@ -140,7 +140,8 @@ class DeltaStorage:
         def commit() -> int:
             delta = self._require(table.name)
             commit_days(delta, window, files, rows.absent)
-            return delta.version()
+            # Without a rebase the commit is the version right after the one that was opened.
+            return delta.version() + 1
 
         version = self._with_retries(table.name, commit)
         return Commit(version=version, rows_by_day=counts, uri=self.table_uri(table.name))

@@ -336,3 +336,12 @@ def test_a_table_of_other_columns_is_left_alone(local: DeltaStorage) -> None:
         local.replace_days(TABLE, Window.of_day(day(1)), rows(("new", 1, day(1))))
 
     assert pl.read_delta(local.table_uri(TABLE.name)).equals(foreign)
+
+
+def test_a_commit_knows_its_version(local: DeltaStorage) -> None:
+    """The version that a commit reports is the one that holds its rows."""
+    for number in (1, 2):
+        commit = local.replace_days(TABLE, WEEK, rows(("a", number, day(1))))
+        delta = DeltaTable(commit.uri)
+        assert commit.version == delta.version()
+        assert commit.rows_by_day[day(1)] == 1
