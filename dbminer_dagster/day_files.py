@@ -17,10 +17,12 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
+from dbminer_dagster.errors import RowCountError
 from dbminer_dagster.windows import Window
 
 COMPRESSION_LEVEL = 3
 ROW_GROUP_ROWS = 100_000
+LISTED_DAYS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,37 @@ def write_day_files(
 def _day_file(path: str, row_count: int, byte_count: int) -> DayFile:
     folder, name = path.rsplit("/", maxsplit=2)[-2:]
     return DayFile(f"{folder}/{name}", folder.removeprefix("day="), row_count, byte_count)
+
+
+def count_by_day(
+    table: str, window: Window, files: Sequence[DayFile], wanted: int | None
+) -> dict[date, int]:
+    """Rows of each day of the window, if they are all there and no others.
+
+    Args:
+        table: Name of the table, for the message.
+        window: The days that are written.
+        files: What was written.
+        wanted: Rows that were read; `None` if nobody counted.
+
+    Raises:
+        RowCountError: Rows are missing, or lie outside of the window.
+    """
+    counts = dict.fromkeys(map(str, window), 0)
+    if outside := sorted({file.day for file in files} - counts.keys()):
+        raise RowCountError(
+            f"Table {table!r} was not written: a run for {window} gave it rows of the day "
+            f"{', '.join(outside[:LISTED_DAYS])}. Report it as a bug."
+        )
+    for file in files:
+        counts[file.day] += file.row_count
+    arrived = sum(counts.values())
+    if wanted is not None and arrived != wanted:
+        raise RowCountError(
+            f"Table {table!r} was not written: {wanted} rows were read for {window} and "
+            f"{arrived} arrived. Run the days again; if it repeats, report it as a bug."
+        )
+    return {day: counts[str(day)] for day in window}
 
 
 def commit_days(

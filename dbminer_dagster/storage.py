@@ -7,7 +7,7 @@ that dies leaves the last good version, and the note survives compaction and log
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -20,15 +20,14 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dbminer_dagster import s3
-from dbminer_dagster.day_files import DayFile, commit_days, write_day_files
-from dbminer_dagster.errors import RowCountError, SchemaMismatchError, StorageError
+from dbminer_dagster.day_files import DayFile, commit_days, count_by_day, write_day_files
+from dbminer_dagster.errors import SchemaMismatchError, StorageError
 from dbminer_dagster.schemas import Table
 from dbminer_dagster.windows import Window
 
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
-LISTED_DAYS = 10
 Result = TypeVar("Result")
 TABLE_PROPERTIES = {
     # A checkpoint every 20 commits keeps opening a table fast as days pile up.
@@ -135,7 +134,7 @@ class DeltaStorage:
         frame = table.conform(rows.frame)
         self._create(table)
         files = self._write_files(table, frame)
-        counts = _counted(table, window, files, rows.row_count)
+        counts = count_by_day(table.name, window, files, rows.row_count)
 
         def commit() -> int:
             delta = self._require(table.name)
@@ -302,27 +301,6 @@ def _missing_fields(delta: DeltaTable, wanted: DeltaSchema, uri: str) -> list[Fi
                 f"wanted {field.type}. Move it away, or set DBMINER_STORAGE_URI to another place."
             )
     return [field for field in wanted.fields if field.name not in found]
-
-
-def _counted(
-    table: Table, window: Window, files: Sequence[DayFile], wanted: int | None
-) -> dict[date, int]:
-    """Rows of each day of the window, if they are all there and no others."""
-    counts = dict.fromkeys(map(str, window), 0)
-    if outside := sorted({file.day for file in files} - counts.keys()):
-        raise RowCountError(
-            f"Table {table.name!r} was not written: a run for {window} gave it rows of the day "
-            f"{', '.join(outside[:LISTED_DAYS])}. Report it as a bug."
-        )
-    for file in files:
-        counts[file.day] += file.row_count
-    arrived = sum(counts.values())
-    if wanted is not None and arrived != wanted:
-        raise RowCountError(
-            f"Table {table.name!r} was not written: {wanted} rows were read for {window} and "
-            f"{arrived} arrived. Run the days again; if it repeats, report it as a bug."
-        )
-    return {day: counts[str(day)] for day in window}
 
 
 def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:

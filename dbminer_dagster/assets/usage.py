@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import narwhals as nw
@@ -24,6 +25,7 @@ from dbminer_dagster.mining.lineage import day_tables, tables_of
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.mining.usage import ATTRIBUTION_ORDER, usage_of_day
+from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
@@ -68,7 +70,10 @@ SESSION_DAYS = 2
 
 def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The usage assets for these settings."""
+    return [_filtered_queries_asset(settings), _usage_asset(settings)]
 
+
+def _filtered_queries_asset(settings: Settings) -> dg.AssetsDefinition:
     @table_asset(FILTERED_QUERIES, GROUP, settings)
     def filtered_queries(
         context: dg.AssetExecutionContext,
@@ -96,6 +101,12 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 ),
             )
 
+    return filtered_queries
+
+
+def _usage_asset(settings: Settings) -> dg.AssetsDefinition:
+    lineage_days = settings.lineage_window_days
+
     @table_assets(
         (QUERY_REFERENCES, DAILY_USAGE),
         GROUP,
@@ -104,9 +115,7 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "filtered_queries": dg.AssetIn(),
             "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
             "raw_column_lineage": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
-            "raw_table_lineage": dg.AssetIn(
-                partition_mapping=trailing(settings.lineage_window_days)
-            ),
+            "raw_table_lineage": dg.AssetIn(partition_mapping=trailing(lineage_days)),
         },
     )
     def usage(
@@ -128,12 +137,11 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             for day in window:
                 context.log.info(f"Attributing the statements of {day}.")
                 pair = Window.trailing(day, SESSION_DAYS).holds()
-                lineage_window = Window.trailing(day, settings.lineage_window_days)
                 evidence = Evidence(
                     table_lineage=raw_table_lineage.filter(pair),
                     column_lineage=raw_column_lineage.filter(pair),
                     session_states=session_states(raw_query_history.filter(pair)),
-                    known_tables=tables_of(known, lineage_window),
+                    known_tables=tables_of(known, Window.trailing(day, lineage_days)),
                     references_of=cache.references,
                     excluded_catalogs=settings.excluded_catalogs,
                 )
@@ -143,25 +151,31 @@ def usage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                 unresolved.append(attributed.unresolved)
             for table in (QUERY_REFERENCES, DAILY_USAGE):
                 report_days(context, figures, table)
-            sums = total(figures)
-            names = pl.concat(unresolved).group_by("name", "reason").sum()
-            names = names.sort("statement_count", "name", descending=[True, False])
-            metadata = of_run(
-                {name: value for name, value in sums.items() if name not in NOT_SUMMED}
-                | {
-                    "templates_parsed": cache.parsed,
-                    "templates_from_cache": cache.found,
-                    "unresolved_names": markdown_table(names.head(LISTED_NAMES).to_dicts()),
-                }
-            )
-            for table in (QUERY_REFERENCES, DAILY_USAGE):
                 rows = spool.scan(table.name, table.schema)
                 count = rows.select(pl.len()).collect().item()
                 yield dg.Output(
-                    DayFrame(rows, absent, count), output_name=table.name, metadata=metadata
+                    DayFrame(rows, absent, count),
+                    output_name=table.name,
+                    metadata=_run_metadata(figures, unresolved, cache),
                 )
 
-    return [filtered_queries, usage]
+    return usage
+
+
+def _run_metadata(
+    figures: dict[date, dict[str, float]], unresolved: list[pl.DataFrame], cache: ParseCache
+) -> dict[str, Any]:
+    names = pl.concat(unresolved).group_by("name", "reason").sum()
+    names = names.sort("statement_count", "name", descending=[True, False]).head(LISTED_NAMES)
+    sums = {name: value for name, value in total(figures).items() if name not in NOT_SUMMED}
+    return of_run(
+        sums
+        | {
+            "templates_parsed": cache.parsed,
+            "templates_from_cache": cache.found,
+            "unresolved_names": markdown_table(names.to_dicts()),
+        }
+    )
 
 
 def _dropped(statements: pl.LazyFrame) -> pl.DataFrame:
