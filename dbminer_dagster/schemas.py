@@ -4,7 +4,6 @@ Each asset is one Delta table of the same name, partitioned by `day`. Times are 
 microseconds. Columns only ever get added.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -348,8 +347,3 @@ TABLES: dict[str, Table] = {
 def empty(table: Table) -> pl.LazyFrame:
     """A frame of the table without rows."""
     return pl.LazyFrame(schema=table.schema)
-
-
-def descriptions(columns: Sequence[Column]) -> dict[str, str]:
-    """Column name to meaning."""
-    return {column.name: column.description for column in columns}

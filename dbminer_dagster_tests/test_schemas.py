@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from dbminer_dagster.errors import SchemaMismatchError
-from dbminer_dagster.schemas import RAW_QUERY_HISTORY, TABLES, Table, descriptions, empty
+from dbminer_dagster.schemas import RAW_QUERY_HISTORY, TABLES, Table, empty
 
 RAW_QUERY_HISTORY_COLUMNS = (
     "workspace_id statement_id session_id user_id user_name executed_as_user_id executed_as"
@@ -33,7 +33,7 @@ def test_a_table_is_partitioned_by_its_last_column(table: Table) -> None:
 def test_every_column_is_documented(table: Table) -> None:
     """Every table and column says what it means."""
     assert table.description.endswith(".")
-    assert [name for name, text in descriptions(table.columns).items() if not text] == []
+    assert [column.name for column in table.columns if not column.description] == []
 
 
 @EVERY_TABLE
