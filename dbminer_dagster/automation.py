@@ -78,7 +78,8 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job_name=job_name,
         cron_schedule=settings.cron_schedule,
         execution_timezone="UTC",
-        description="Mines every day that became minable since the newest mined one, in one run.",
+        description="Mines every day that became minable since the newest mined one, and the last "
+        "`DBMINER_LAG_DAYS` days before them once more for rows that came late, in one run.",
     )
     def mining_schedule(
         context: dg.ScheduleEvaluationContext, storage: StorageResource
@@ -89,8 +90,8 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
         )
         if running:
             return dg.SkipReason(f"Run {running[0].run_id} of {job_name} has not ended yet.")
-        newest_mined = _newest_mined(settings, storage, last_table, now.date())
-        window = _due(settings, now.date(), newest_mined)
+        mined = _mined_days(settings, storage, last_table, now.date())
+        window = _due(settings, now.date(), mined)
         if isinstance(window, str):
             return dg.SkipReason(window)
         return dg.RunRequest(
@@ -102,23 +103,23 @@ def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
     return mining_schedule
 
 
-def _newest_mined(
+def _mined_days(
     settings: Settings, storage: StorageResource, table: Table, today: date
-) -> date | None:
-    """The newest minable day that the tables hold.
+) -> frozenset[date]:
+    """The minable days that the tables hold.
 
     Dagster also calls days materialised that the source did not cover; the tables know better.
     """
     newest = settings.newest_minable_day(today)
     if newest < settings.start_date:
-        return None
+        return frozenset()
     with user_errors():
         minable = Window(settings.start_date, newest + timedelta(days=1))
-        return max(storage.tables.days_present(table, minable), default=None)
+        return storage.tables.days_present(table, minable)
 
 
-def _due(settings: Settings, today: date, newest_mined: date | None) -> Window | str:
-    """The days after the newest mined one, or why there are none.
+def _due(settings: Settings, today: date, mined: frozenset[date]) -> Window | str:
+    """The days after the newest mined one with the late days before them, or why there are none.
 
     Before anything is mined, these are the days that one period of the schedule makes minable.
     """
@@ -128,12 +129,14 @@ def _due(settings: Settings, today: date, newest_mined: date | None) -> Window |
             f"Nothing is minable yet: DBMINER_START_DATE is {settings.start_date}, and with "
             f"DBMINER_LAG_DAYS={settings.lag_days} the newest minable day is {newest}."
         )
-    if newest_mined is not None and newest_mined >= newest:
+    if newest in mined:
         return f"Nothing became minable: {newest}, the newest minable day, is mined."
-    if newest_mined is None:
-        newest_mined = newest - timedelta(days=DAYS_BY_CADENCE.get(settings.schedule, 1))
-    first = max(newest_mined + timedelta(days=1), settings.start_date)
-    return Window(first, newest + timedelta(days=1))
+    if mined:
+        # Sources fill up late: what they gave after a day was mined is read with its re-read.
+        first = min(mined.intersection(Window.trailing(max(mined), settings.lag_days)))
+    else:
+        first = newest - timedelta(days=DAYS_BY_CADENCE.get(settings.schedule, 1) - 1)
+    return Window(max(first, settings.start_date), newest + timedelta(days=1))
 
 
 @dg.op(description="Compacts the files of every result table and deletes what no version needs.")

@@ -111,9 +111,9 @@ def count_by_day(
 
 
 def commit_days(
-    delta: DeltaTable, window: Window, files: Sequence[DayFile], absent: Collection[date]
+    delta: DeltaTable, days: Collection[date], files: Sequence[DayFile], absent: Collection[date]
 ) -> None:
-    """Replaces the days of the window by the files, and notes when each day was mined.
+    """Replaces the days by the files, and notes when each of them was mined, if it was.
 
     Raises:
         CommitFailedError: Another run committed meanwhile: open the table and commit again.
@@ -134,12 +134,12 @@ def commit_days(
         mode="overwrite",
         schema=delta.schema(),
         partition_by=["day"],
-        partition_filters=[("day", "in", [str(day) for day in window])],
+        partition_filters=[("day", "in", [str(day) for day in days])],
         commit_properties=CommitProperties(
             # No rebase: it would not see that a compaction merged the files that are replaced.
             max_commit_retries=0,
             app_transactions=[
-                Transaction(f"day={day}", 0 if day in absent else int(now)) for day in window
+                Transaction(f"day={day}", 0 if day in absent else int(now)) for day in days
             ],
         ),
     )

@@ -43,7 +43,8 @@ class DayFrame:
 
     Attributes:
         frame: The rows, with a `day` column.
-        absent: Days that the source does not cover; they are emptied and count as not mined.
+        absent: Days that the source does not cover. Without a row they stay as they are; with
+            rows, such as scores of a window that lacks its last day, they count as not mined.
         row_count: Rows that must arrive; a difference is an error.
     """
 
@@ -124,7 +125,7 @@ class DeltaStorage:
         return frame.with_columns(**added).select(table.schema.names())
 
     def replace_days(self, table: Table, window: Window, rows: DayFrame) -> Commit:
-        """Replaces the days of the window by `rows`, in one commit.
+        """Replaces the days of the window by `rows`, in one commit; a day is never lost by it.
 
         Raises:
             SchemaMismatchError: The frame does not have the table's columns and types.
@@ -135,15 +136,18 @@ class DeltaStorage:
         self._create(table)
         files = self._write_files(table, frame)
         counts = count_by_day(table.name, window, files, rows.row_count)
+        replaced = {day: count for day, count in counts.items() if count or day not in rows.absent}
 
         def commit() -> int:
             delta = self._require(table.name)
-            commit_days(delta, window, files, rows.absent)
+            if not replaced:
+                return delta.version()
+            commit_days(delta, replaced, files, rows.absent)
             # Without a rebase the commit is the version right after the one that was opened.
             return delta.version() + 1
 
         version = self._with_retries(table.name, commit)
-        return Commit(version=version, rows_by_day=counts, uri=self.table_uri(table.name))
+        return Commit(version=version, rows_by_day=replaced, uri=self.table_uri(table.name))
 
     def _write_files(self, table: Table, frame: pl.LazyFrame) -> list[DayFile]:
         try:

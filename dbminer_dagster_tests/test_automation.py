@@ -153,7 +153,26 @@ def test_a_tick_mines_what_became_minable_since(instance: dg.DagsterInstance) ->
     """All days after the newest mined one are one run, however many ticks were missed."""
     note_mined(NEWEST - timedelta(days=9), NEWEST - timedelta(days=5))
 
-    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 5)
+    # The newest mined day is read again for its late rows.
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 6)
+
+
+@pytest.mark.parametrize("lag_days", [1, 2, 7])
+def test_a_tick_reads_the_late_days_again(lag_days: int, instance: dg.DagsterInstance) -> None:
+    """The last `DBMINER_LAG_DAYS` mined days are part of the run, whose sources fill up late."""
+    newest = NOON.date() - timedelta(days=lag_days)
+    note_mined(*Window.trailing(newest - timedelta(days=1), 10))
+
+    found = days_of(tick(settings_of(lag_days=lag_days), instance))
+
+    assert found == Window.trailing(newest, 1 + lag_days)
+
+
+def test_only_mined_days_are_read_again(instance: dg.DagsterInstance) -> None:
+    """Days before the first mined one are no late days."""
+    note_mined(NEWEST - timedelta(days=1))
+
+    assert days_of(tick(settings_of(lag_days=2), instance)) == Window.trailing(NEWEST, 2)
 
 
 def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -> None:
@@ -163,7 +182,7 @@ def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -
 
     found = tick(settings_of(calculate_popularity=False), instance)
 
-    assert days_of(found) == Window.trailing(NEWEST, 2)
+    assert days_of(found) == Window.trailing(NEWEST, 3)
 
 
 def test_nothing_new_is_skipped_with_its_reason(instance: dg.DagsterInstance) -> None:
@@ -272,10 +291,11 @@ def test_every_asked_day_is_a_partition(lag_days: int, instance: dg.DagsterInsta
 
 
 @pytest.mark.parametrize(("schedule", "period"), [("daily", 1), ("weekly", 7), ("0 6 */3 * *", 3)])
-def test_ticks_leave_no_gap_and_no_overlap(
-    schedule: str, period: int, instance: dg.DagsterInstance
-) -> None:
-    """Over six weeks with missed ticks and failed runs, each day is mined once and in order."""
+def test_ticks_leave_no_gap(schedule: str, period: int, instance: dg.DagsterInstance) -> None:
+    """Over six weeks with missed ticks and failed runs, days are mined in order, late ones again.
+
+    No day is left out, and none is read again but the last `DBMINER_LAG_DAYS` before a run.
+    """
     settings, mined = settings_of(schedule=schedule), list[date]()
     for number, passed in enumerate(range(0, 42, period)):
         if number % 4 == 2:
@@ -283,7 +303,10 @@ def test_ticks_leave_no_gap_and_no_overlap(
         window = days_of(tick(settings, instance, NOON + timedelta(days=passed)))
         if number % 5 == 3:
             continue  # the run failed
-        mined += window
+        again = [day for day in window if day in mined]
+        assert again == mined[len(mined) - len(again) :]
+        assert len(again) == min(len(mined), settings.lag_days)
+        mined += [day for day in window if day not in again]
         note_mined(*window)
 
     assert len(mined) > 30
@@ -301,8 +324,7 @@ def test_the_job_takes_the_tags_of_a_tick(instance: dg.DagsterInstance, tmp_path
     result = pipeline.mine(days_of(request), instance=instance)
 
     assert result.success, failures(result)
-    days = set(pipeline.table("daily_usage")["day"])
-    assert days == {FIRST_DAY + timedelta(days=1), FIRST_DAY + timedelta(days=2)}
+    assert set(pipeline.table("daily_usage")["day"]) == set(Window.trailing(date(2026, 1, 7), 3))
     assert isinstance(tick(pipeline.settings, instance, now), dg.SkipReason)
 
 
@@ -320,9 +342,9 @@ def test_maintenance_runs_over_all_tables(tmp_path: Path) -> None:
 
 
 def test_days_that_the_source_did_not_cover_stay_due(instance: dg.DagsterInstance) -> None:
-    """A day that a run emptied because the files do not reach it is asked for again."""
+    """A day that the files do not reach is asked for again."""
     window = Window.trailing(NEWEST, 3)
     rows = DayFrame(empty(POPULARITY_SCORES), absent=frozenset({NEWEST}))
     DeltaStorage(load_settings().storage_uri).replace_days(POPULARITY_SCORES, window, rows)
 
-    assert days_of(tick(settings_of(), instance)) == Window.of_day(NEWEST)
+    assert days_of(tick(settings_of(), instance)) == window

@@ -8,9 +8,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from sample_generator import generate
 
 from dbminer_dagster.checks.quality import quality_checks
+from dbminer_dagster.day_files import commit_days
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
@@ -75,8 +77,7 @@ def tamper(
 
 def lose(storage: DeltaStorage, table: Table, window: Window) -> None:
     """Makes the days of the window as if they had never been mined."""
-    nothing = pl.LazyFrame(schema=table.schema)
-    storage.replace_days(table, window, DayFrame(nothing, absent=frozenset(window)))
+    commit_days(DeltaTable(storage.table_uri(table.name)), tuple(window), [], frozenset(window))
 
 
 def assert_fails(result: dg.AssetCheckResult, severity: dg.AssetCheckSeverity, *said: str) -> None:

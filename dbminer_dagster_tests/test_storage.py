@@ -137,14 +137,34 @@ def test_an_empty_day_is_mined_and_an_absent_one_is_not(local: DeltaStorage) -> 
     assert before <= mined <= datetime.now(UTC)
 
 
-def test_a_day_that_becomes_absent_is_emptied(local: DeltaStorage) -> None:
-    """A day that a later run does not cover any more loses its rows and its note."""
-    window = Window.of_day(day(1))
-    local.replace_days(TABLE, window, rows(("a", 1, day(1))))
+def test_a_day_that_becomes_absent_stays(local: DeltaStorage) -> None:
+    """A day that a later run does not cover any more keeps its rows and its note."""
+    local.replace_days(TABLE, Window.of_day(day(1)), rows(("a", 1, day(1))))
+    again = DayFrame(rows(("b", 2, day(2))).frame, frozenset({day(1)}), 1)
 
-    local.replace_days(TABLE, window, DayFrame(rows().frame, frozenset({day(1)}), 0))
+    commit = local.replace_days(TABLE, Window(day(1), day(3)), again)
 
-    assert stored(local) == []
+    assert commit.rows_by_day == {day(2): 1}
+    assert stored(local) == [("a", 1, day(1)), ("b", 2, day(2))]
+    assert local.days_present(TABLE, WEEK) == {day(1), day(2)}
+
+
+def test_only_absent_days_change_nothing(local: DeltaStorage) -> None:
+    """A run of which no day is covered commits nothing."""
+    first = local.replace_days(TABLE, Window.of_day(day(1)), rows(("a", 1, day(1))))
+    nothing = DayFrame(rows().frame, frozenset({day(1)}), 0)
+
+    assert local.replace_days(TABLE, Window.of_day(day(1)), nothing).version == first.version
+    assert stored(local) == [("a", 1, day(1))]
+
+
+def test_an_absent_day_may_have_rows(local: DeltaStorage) -> None:
+    """Rows of an absent day, such as scores of the days before it, are stored and not noted."""
+    given = DayFrame(rows(("a", 1, day(1))).frame, frozenset({day(1)}), 1)
+
+    local.replace_days(TABLE, Window.of_day(day(1)), given)
+
+    assert stored(local) == [("a", 1, day(1))]
     assert local.days_present(TABLE, WEEK) == frozenset()
 
 
