@@ -93,10 +93,12 @@ def as_markdown(results: Results, described: str) -> str:
             "of the mining job with their checks. Seconds leave out the start of Python and the "
             "imports; peaks include them. The rows of the popularity stages are the stored pairs "
             "of reference and user of all days.",
-            _table(STAGE_HEADER, [_stage_cells(row) for row in (*results.stages, *_days(results))]),
+            markdown_table(
+                STAGE_HEADER, [_stage_cells(row) for row in (*results.stages, *_days(results))]
+            ),
             "## Against plain sqlglot",
             _comparison(results),
-            _table(WAY_HEADER, _way_cells(results)),
+            markdown_table(WAY_HEADER, _way_cells(results)),
         )
     )
 
@@ -148,6 +150,7 @@ def _stage_cells(measured: Measured) -> list[str]:
     return [measured.name, f"{measured.rows:,}", f"{cost.seconds:,.1f}", f"{rate:,.0f}", *cells]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

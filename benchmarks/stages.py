@@ -52,7 +52,7 @@ def popularity_stage(days: int) -> Stage:
     return Stage(f"popularity over {days} {unit}", POPULARITY, ("daily_usage",))
 
 
-def prepared_run(workspace: Workspace, stage: Stage) -> Callable[[], None]:
+def prepared_run(workspace: Workspace, stage: Stage, method: str = "offline") -> Callable[[], None]:
     """Loads Dagster and the definitions; what is returned materializes the assets."""
     warnings.simplefilter("ignore")
     import dagster as dg
@@ -60,7 +60,7 @@ def prepared_run(workspace: Workspace, stage: Stage) -> Callable[[], None]:
     from dbminer_dagster.definitions import build_definitions
 
     definitions = build_definitions(
-        workspace.settings, loggers={"console": dg.LoggerDefinition(_errors_only)}
+        workspace.settings(method), loggers={"console": dg.LoggerDefinition(_errors_only)}
     )
     job = definitions.resolve_job_def(JOB)
 

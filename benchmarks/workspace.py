@@ -61,12 +61,11 @@ class Workspace:
         """The result tables."""
         return DeltaStorage(str(self.folder / "tables"))
 
-    @property
-    def settings(self) -> Settings:
-        """The settings of a run."""
+    def settings(self, method: str = "offline") -> Settings:
+        """The settings of a run that reads both sources by this method."""
         return load_settings(
-            lineage_method="offline",
-            query_history_method="offline",
+            lineage_method=method,
+            query_history_method=method,
             offline_uri=str(self.files),
             storage_uri=self.storage.uri,
             start_date=DAY - timedelta(days=self.window_days),

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from dbminer_dagster.assets.sources import SOURCE_ASSETS
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.parse_cache import CACHE_TABLE
 from dbminer_dagster.partitions import day_key
@@ -13,7 +14,13 @@ from dbminer_dagster.schemas import COLUMN_LINEAGE, POPULARITY_SCORES, TABLES, T
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
 
-LINEAGE_ASSETS = ("raw_table_lineage", "raw_column_lineage", "table_lineage", "column_lineage")
+LINEAGE_ASSETS = (
+    "raw_table_lineage",
+    "raw_column_lineage",
+    "known_tables",
+    "table_lineage",
+    "column_lineage",
+)
 USAGE_ASSETS = (
     "raw_query_history",
     "table_rebuilds",
@@ -36,16 +43,26 @@ UNFINISHED = [
 
 def jobs() -> list[Any]:
     """The jobs; the days of a run are those that its tags or the launch dialog name."""
+    lineage_checks, history_checks = (
+        dg.AssetSelection.checks_for_assets(source.key) for source in SOURCE_ASSETS.values()
+    )
     return [
         dg.define_asset_job(
             "mine_lineage_and_popularity",
-            selection=dg.AssetSelection.assets(*LINEAGE_ASSETS, *USAGE_ASSETS),
+            selection=dg.AssetSelection.assets(*LINEAGE_ASSETS, *USAGE_ASSETS)
+            | lineage_checks
+            | history_checks,
             description="Mines lineage and query history, and scores popularity.",
         ),
         dg.define_asset_job(
             "mine_lineage",
-            selection=dg.AssetSelection.assets(*LINEAGE_ASSETS),
+            selection=dg.AssetSelection.assets(*LINEAGE_ASSETS) | lineage_checks,
             description="Mines lineage only.",
+        ),
+        dg.define_asset_job(
+            "preflight",
+            selection=lineage_checks | history_checks,
+            description="Asks the sources what is missing before a run, and what repairs it.",
         ),
         maintain_tables,
     ]

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 import click
 
 from dbminer_dagster.errors import DbminerError, SettingsError
+from dbminer_dagster.preflight.model import Verdict
 from dbminer_dagster.settings import Settings, load_settings
 from dbminer_dagster.windows import Window
 
@@ -39,6 +40,26 @@ def mine(first_day: datetime, last_day: datetime) -> None:
     for fault in faults:
         click.echo(fault, err=True)
     if not succeeded:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings for programs.")
+def preflight(*, as_json: bool) -> None:
+    """Ask the sources what is missing before a run, and print what repairs it."""
+    from dbminer_dagster.preflight import display
+    from dbminer_dagster.preflight.plan import mined_sources
+    from dbminer_dagster.preflight.plan import preflight as ask
+
+    settings = _settings()
+    reports = ask(settings, mined_sources(settings))
+    if as_json:
+        click.echo(display.as_json(reports))
+    else:
+        display.print_reports(reports)
+    if display.has_wrong_setting(reports):
+        sys.exit(2)
+    if display.overall_verdict(reports) is Verdict.NOT_READY:
         sys.exit(1)
 
 

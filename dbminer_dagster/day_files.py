@@ -21,7 +21,8 @@ from dbminer_dagster.errors import RowCountError
 from dbminer_dagster.windows import Window
 
 COMPRESSION_LEVEL = 3
-ROW_GROUP_ROWS = 100_000
+ROW_GROUP_ROWS = 25_000
+"""Polars holds several groups at a time, and statements are long."""
 LISTED_DAYS = 10
 
 

@@ -5,18 +5,22 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from dbminer_dagster.assets.inventory import inventory_assets
 from dbminer_dagster.assets.lineage import lineage_assets
 from dbminer_dagster.assets.popularity import popularity_assets
 from dbminer_dagster.assets.raw import raw_assets
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
 from dbminer_dagster.assets.usage import usage_assets
 from dbminer_dagster.automation import jobs, schedules
+from dbminer_dagster.checks.preflight import preflight_checks
 from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.io_manager import DeltaIOManager
+from dbminer_dagster.resources.databricks import DatabricksResource
 from dbminer_dagster.resources.extractor import Extractor, UnavailableExtractor
-from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.resources.system_tables import SystemTableExtractor
 from dbminer_dagster.settings import ExtractionMethod, Settings, load_settings
 
 
@@ -35,7 +39,7 @@ def build_definitions(
     )
     return dg.Definitions(
         assets=assets,
-        asset_checks=quality_checks(settings),
+        asset_checks=[*preflight_checks(settings), *quality_checks(settings)],
         jobs=jobs(),
         schedules=schedules(settings),
         resources={
@@ -58,6 +62,7 @@ def _assets(settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
         LINEAGE_SOURCE,
         QUERY_HISTORY_SOURCE,
         *raw_assets(settings),
+        *inventory_assets(settings),
         *lineage_assets(settings),
         *usage_assets(settings),
         *popularity_assets(settings),
@@ -72,6 +77,8 @@ def _extractor(settings: Settings, method: ExtractionMethod) -> Extractor:
             s3_region=settings.s3_region,
             s3_endpoint_url=settings.s3_endpoint_url,
         )
+    if method is ExtractionMethod.SYSTEM_TABLE:
+        return SystemTableExtractor.of(settings, DatabricksResource.of(settings))
     return UnavailableExtractor(wanted=method)
 
 

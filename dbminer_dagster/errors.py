@@ -6,10 +6,18 @@ DbminerError
 │   ├── LocationError        the place cannot be reached, or holds nothing to read
 │   ├── UnreadableFileError  a file cannot be read to its end
 │   ├── BadLinesError        more bad lines than allowed
-│   └── DayNotCoveredError   the source holds no such day
+│   ├── DayNotCoveredError   the source holds no such day
+│   ├── MissingColumnsError  a system table lacks columns that mining needs
+│   ├── CutOffError          a result held fewer rows than the source
+│   └── WorkspaceError       a Databricks workspace
+│       ├── WorkspaceUnreachableError  it does not answer, or not like a workspace
+│       ├── SignInError                it does not accept the credentials
+│       ├── AccessDeniedError          the principal lacks a privilege
+│       ├── WarehouseError             the SQL warehouse cannot be used
+│       └── StatementError             a SQL statement failed
 └── StorageError             the result tables
-├── SchemaMismatchError  a frame does not have the columns of its table
-└── RowCountError        rows were lost on the way
+    ├── SchemaMismatchError  a frame does not have the columns of its table
+    └── RowCountError        rows were lost on the way
 """
 
 
@@ -39,6 +47,76 @@ class BadLinesError(SourceError):
 
 class DayNotCoveredError(SourceError):
     """The source holds no row of the requested days, and none after them."""
+
+
+class MissingColumnsError(SourceError):
+    """A system table, or the view that clones it, lacks columns that mining needs."""
+
+
+class CutOffError(SourceError):
+    """A result held fewer rows than the source had counted for its days."""
+
+
+class WorkspaceError(SourceError):
+    """A Databricks workspace cannot give what was asked.
+
+    Attributes:
+        what: What failed and why.
+        remedy: The one action that repairs it.
+        retryable: Whether the same work may succeed when it is done again as a whole.
+    """
+
+    def __init__(self, what: str, remedy: str = "", *, retryable: bool = False) -> None:
+        super().__init__(f"{what} {remedy}".strip())
+        self.what = what
+        self.remedy = remedy
+        self.retryable = retryable
+
+
+class WorkspaceUnreachableError(WorkspaceError):
+    """The workspace does not answer in time, or what answers is no workspace."""
+
+
+class SignInError(WorkspaceError):
+    """The workspace, or who issues tokens for it, does not accept the credentials."""
+
+
+class AccessDeniedError(WorkspaceError):
+    """The principal lacks a privilege.
+
+    Attributes:
+        privilege: Such as `USE SCHEMA`; None when unknown, as the others.
+        securable_type: Such as `SCHEMA`.
+        securable: Such as `system.access`.
+        grant: The `GRANT` statement that gives it to the principal, as in the remedy.
+    """
+
+    privilege: str | None = None
+    securable_type: str | None = None
+    securable: str | None = None
+    grant: str | None = None
+
+
+class WarehouseError(WorkspaceError):
+    """The SQL warehouse cannot be used.
+
+    Attributes:
+        state: Its state in Databricks' words, such as `STOPPED`; None when unknown.
+    """
+
+    state: str | None = None
+
+
+class StatementError(WorkspaceError):
+    """A SQL statement failed, or its result cannot be read.
+
+    Attributes:
+        error_class: Databricks' error condition, such as `TABLE_OR_VIEW_NOT_FOUND`; or None.
+        sql_state: The five characters of its SQLSTATE; or None.
+    """
+
+    error_class: str | None = None
+    sql_state: str | None = None
 
 
 class StorageError(DbminerError):

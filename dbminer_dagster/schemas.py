@@ -181,6 +181,24 @@ RAW_COLUMN_LINEAGE = Table(
     columns=(*_LINEAGE_COLUMNS, *_LINEAGE_COLUMN_PAIR, *_LINEAGE_EVENTS),
 )
 
+KNOWN_TABLES = Table(
+    name="known_tables",
+    description="The tables of the source and their columns, as they stood at `read_at`.",
+    key=("table_name",),
+    columns=(
+        *_columns(
+            ("table_name", pl.String(), "catalog.schema.table, lower-cased."),
+            ("table_type", pl.String(), "MANAGED, EXTERNAL, VIEW, ... as the source spells it."),
+            ("storage_path", pl.String(), "Where it lies, as spelled; null for views."),
+            ("columns", STRINGS, "Its columns, lower-cased, in order."),
+            ("last_altered", UTC_TIME, "When its definition last changed."),
+            ("read_at", UTC_TIME, "When this was true: a run gives all its days one snapshot."),
+        ),
+        EXTRACTION_METHOD,
+        DAY,
+    ),
+)
+
 FILTERED_QUERIES = Table(
     name="filtered_queries",
     description="The statements that count as use, with the hash of their template.",
@@ -333,6 +351,7 @@ TABLES: dict[str, Table] = {
         RAW_TABLE_LINEAGE,
         RAW_COLUMN_LINEAGE,
         RAW_QUERY_HISTORY,
+        KNOWN_TABLES,
         FILTERED_QUERIES,
         QUERY_REFERENCES,
         DAILY_USAGE,

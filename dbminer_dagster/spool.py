@@ -30,8 +30,22 @@ class Spool:
 
     def scan(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
         """All parts of the frame called `name`; an empty frame if there is none."""
-        parts = sorted((self.folder / name).glob("*.parquet"))
+        parts = self._parts(name)
         return pl.scan_parquet(parts, schema=schema) if parts else pl.LazyFrame(schema=schema)
+
+    @contextmanager
+    def all_or_nothing(self, name: str) -> Iterator[None]:
+        """Takes back the parts of `name` that were written inside, if the block fails."""
+        before = set(self._parts(name))
+        try:
+            yield
+        except BaseException:
+            for part in set(self._parts(name)) - before:
+                part.unlink()
+            raise
+
+    def _parts(self, name: str) -> list[Path]:
+        return sorted((self.folder / name).glob("*.parquet"))
 
 
 @contextmanager

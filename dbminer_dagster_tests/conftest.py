@@ -4,11 +4,15 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dbminer_dagster_tests.aws_region_stub import run_region_stub
 from dbminer_dagster_tests.s3_server import S3Server, run_s3_server
+
+if TYPE_CHECKING:
+    from dbminer_dagster_tests.databricks_emulator import Emulator
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +50,25 @@ def aws_region_stub(no_aws: pytest.MonkeyPatch) -> Iterator[str]:
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "stub-secret-77aa")
     with run_region_stub() as endpoint_url:
         yield endpoint_url
+
+
+@pytest.fixture
+def databricks_emulator() -> Iterator["Emulator"]:
+    """A Databricks workspace on loopback, in which everything is granted; see `Workspace`."""
+    from dbminer_dagster_tests.databricks_emulator import run_emulator
+
+    with run_emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def no_databricks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without any setting of ours, Databricks' or Azure's, nor a profile of them."""
+    for name in list(os.environ):
+        if name.startswith(("DBMINER_", "DATABRICKS_", "ARM_")):
+            monkeypatch.delenv(name)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where a `.env` file would count
+    return monkeypatch

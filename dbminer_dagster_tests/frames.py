@@ -11,6 +11,7 @@ from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.parse_cache import TEMPLATE_SCHEMA
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
+    KNOWN_TABLES,
     QUERY_REFERENCES,
     RAW_COLUMN_LINEAGE,
     RAW_QUERY_HISTORY,
@@ -77,6 +78,11 @@ def lineage(*rows: Row, table: Table = RAW_TABLE_LINEAGE) -> pl.DataFrame:
 def column_lineage(*rows: Row) -> pl.DataFrame:
     """Rows of `raw_column_lineage`, see `lineage`."""
     return lineage(*rows, table=RAW_COLUMN_LINEAGE)
+
+
+def inventory(*rows: Row) -> pl.DataFrame:
+    """Rows of `known_tables`: managed tables without columns."""
+    return frame(KNOWN_TABLES, rows, table_type="MANAGED", columns=[], read_at=at(12), day=DAY)
 
 
 def rebuilds(*rows: Row) -> pl.DataFrame:

@@ -11,11 +11,8 @@ from typing import Any
 import polars as pl
 
 from dbminer_dagster.resources.extractor import Extraction, Extractor
-from dbminer_dagster.resources.offline import (
-    LINEAGE_FOLDER,
-    QUERY_HISTORY_FOLDER,
-    OfflineExtractor,
-)
+from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, Table
 from dbminer_dagster.spool import open_spool
 from dbminer_dagster.windows import Window

@@ -24,7 +24,7 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "secret-four",
 }
 GROUPS = {
-    "raw": {"raw_query_history", "raw_table_lineage", "raw_column_lineage"},
+    "raw": {"raw_query_history", "raw_table_lineage", "raw_column_lineage", "known_tables"},
     "lineage": {"table_rebuilds", "table_lineage", "column_lineage"},
     "usage": {"filtered_queries", "query_references", "daily_usage"},
     "popularity": {"popularity_scores"},
@@ -33,17 +33,24 @@ EDGES = {
     "raw_query_history": {"databricks_query_history"},
     "raw_table_lineage": {"databricks_lineage"},
     "raw_column_lineage": {"databricks_lineage"},
-    "table_rebuilds": {"raw_query_history", "raw_table_lineage"},
-    "table_lineage": {"raw_table_lineage", "table_rebuilds"},
-    "column_lineage": {"raw_column_lineage", "table_rebuilds"},
+    "known_tables": {"databricks_lineage"},
+    "table_rebuilds": {"raw_query_history", "raw_table_lineage", "known_tables"},
+    "table_lineage": {"raw_table_lineage", "table_rebuilds", "known_tables"},
+    "column_lineage": {
+        "raw_column_lineage", "raw_table_lineage", "table_rebuilds", "known_tables",
+    },
     "filtered_queries": {"raw_query_history"},
     "query_references": {
         "filtered_queries", "raw_query_history", "raw_column_lineage", "raw_table_lineage",
+        "known_tables",
     },
     "daily_usage": {
         "filtered_queries", "raw_query_history", "raw_column_lineage", "raw_table_lineage",
+        "known_tables",
     },
-    "popularity_scores": {"daily_usage", "query_references", "raw_table_lineage"},
+    "popularity_scores": {
+        "daily_usage", "query_references", "raw_table_lineage", "known_tables",
+    },
 }  # fmt: skip
 
 
@@ -192,6 +199,9 @@ def test_assets_depend_on_what_they_read(
         ("popularity_scores", "raw_table_lineage", 90),
         ("table_lineage", "raw_table_lineage", history_days(90)),
         ("column_lineage", "table_rebuilds", history_days(90)),
+        ("column_lineage", "raw_table_lineage", history_days(90)),
+        ("column_lineage", "known_tables", 1),
+        ("daily_usage", "known_tables", 1),
     ],
 )
 def test_an_asset_reads_its_trailing_window(
@@ -241,7 +251,7 @@ def test_jobs_select_what_their_names_say() -> None:
 @pytest.mark.parametrize(
     ("job", "method", "variables"),
     [
-        (JOB, "system_table", ["DBMINER_LINEAGE_METHOD", "DBMINER_QUERY_HISTORY_METHOD"]),
+        (JOB, "rest_api", ["DBMINER_LINEAGE_METHOD", "DBMINER_QUERY_HISTORY_METHOD"]),
         ("mine_lineage", "rest_api", ["DBMINER_LINEAGE_METHOD"]),
     ],
 )

@@ -21,6 +21,7 @@ from dbminer_dagster.checks.quality import DESCRIPTIONS
 from dbminer_dagster.cli import main
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.mining.popularity import LEVELS
+from dbminer_dagster.preflight import descriptions as preflight
 from dbminer_dagster.settings import ENV_FILE, Settings, load_settings, variables
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline
@@ -135,9 +136,8 @@ def test_checks_table_equals_the_checks(repository: dg.RepositoryDefinition) -> 
     assert {name: set(listed.split(", ")) for name, listed, _ in rows} == {
         code(name): keys for name, keys in assets.items()
     }
-    assert {name: text for name, _, text in rows} == {
-        code(name): text for name, text in DESCRIPTIONS.items()
-    }
+    texts = DESCRIPTIONS | preflight.DESCRIPTIONS
+    assert {name: text for name, _, text in rows} == {code(name): texts[name] for name in assets}
 
 
 def test_jobs_table_equals_the_jobs() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dbminer_dagster.errors import BadLinesError, DayNotCoveredError, UnreadableFileError
 from dbminer_dagster.resources.extractor import UnavailableExtractor
-from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import LocalLocation
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY
 from dbminer_dagster.spool import open_spool

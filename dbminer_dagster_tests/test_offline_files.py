@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbminer_dagster.errors import LocationError, UnreadableFileError
-from dbminer_dagster.resources.offline import QUERY_HISTORY_FOLDER, OfflineExtractor
+from dbminer_dagster.resources.offline import QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import LocalLocation, ordered_parts
 from dbminer_dagster.s3 import s3_client
 from dbminer_dagster.windows import Window

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dbminer_dagster.errors import BadLinesError
 from dbminer_dagster.resources.offline import query_history
+from dbminer_dagster.resources.query_history_rows import each_once
 from dbminer_dagster.schemas import RAW_QUERY_HISTORY
 from dbminer_dagster_tests.offline_files import (
     Read,
@@ -289,7 +290,7 @@ def test_the_order_of_the_input_never_matters(versions: list, random) -> None:  
         content = [json.dumps(system_row(**row)).encode() for row in rows]
         decoded = list(map(query_history.decode, content))
         read = pl.concat(query_history.frames(decoded, "offline"))
-        return query_history.each_once(read).collect().sort(RAW_QUERY_HISTORY.key)
+        return each_once(read).collect().sort(RAW_QUERY_HISTORY.key)
 
     found = once(versions)
 

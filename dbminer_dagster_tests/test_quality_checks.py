@@ -32,7 +32,8 @@ from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=6))
 LAST = Window.of_day(WINDOW.last_day)
 STALE = "newest_minable_day_present"
-KEYED = [name for name, table in TABLES.items() if table.key and name != "table_rebuilds"]
+UNKEYED = ("table_rebuilds", "known_tables")
+KEYED = [name for name, table in TABLES.items() if table.key and name not in UNKEYED]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,9 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=150)
     parser.add_argument("--text-length", type=int, default=0, help="1700: a mean of about 1 KB")
     parser.add_argument("--unique-texts", action="store_true", help="no two queries alike")
+    parser.add_argument(
+        "--system-rows-only", action="store_true", help="the shape of the system tables only"
+    )
     options = vars(parser.parse_args())
     for name, value in asdict(generate(options.pop("out"), **options)).items():
         print(f"{name:>24} {value:>14,}")

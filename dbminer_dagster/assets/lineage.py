@@ -13,14 +13,15 @@ from dbminer_dagster.assets.common import (
     table_asset,
 )
 from dbminer_dagster.failures import user_errors
+from dbminer_dagster.mining.inventory import known_names
 from dbminer_dagster.mining.lineage import (
     ROW_KINDS,
     day_tables,
     edges,
     history_days,
-    tables_of,
     with_row_kind,
 )
+from dbminer_dagster.mining.paths import PathResolver, count_path_ends, path_ends, with_tables
 from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
@@ -29,6 +30,7 @@ from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     COLUMN_LINEAGE,
+    KNOWN_TABLES,
     RAW_COLUMN_LINEAGE,
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
@@ -65,6 +67,7 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
             "raw_table_lineage": dg.AssetIn(
                 partition_mapping=trailing(settings.lineage_window_days)
             ),
+            "inventory": dg.AssetIn(KNOWN_TABLES.name),
         },
     )
     def table_rebuilds(
@@ -73,6 +76,7 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
         parser: ParserResource,
         raw_query_history: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
+        inventory: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
@@ -87,7 +91,7 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
                     rebuilding_statements(history.filter(of_day)),
                     raw_table_lineage.filter(of_day),
                     session_states(history),
-                    tables_of(known, window),
+                    known_names(known, inventory, window),
                     cache.references,
                     settings.excluded_catalogs,
                     day,
@@ -104,6 +108,12 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
 
 def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.AssetsDefinition:
     history = trailing(history_days(settings.lineage_window_days))
+    # Tables and columns must find the same table at a path, so both ask table lineage.
+    named = (
+        {}
+        if raw_table == RAW_TABLE_LINEAGE
+        else {"raw_table_lineage": dg.AssetIn(partition_mapping=history)}
+    )
 
     @table_asset(
         table,
@@ -112,6 +122,8 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
         ins={
             "raw": dg.AssetIn(raw_table.name, partition_mapping=history),
             "table_rebuilds": dg.AssetIn(partition_mapping=history),
+            "inventory": dg.AssetIn(KNOWN_TABLES.name),
+            **named,
         },
     )
     def lineage_edges(
@@ -119,16 +131,23 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
         storage: StorageResource,
         raw: pl.LazyFrame,
         table_rebuilds: pl.LazyFrame,
+        inventory: pl.LazyFrame,
+        **named: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
-            figures = {day: _figures(raw.filter(Window.of_day(day).holds())) for day in run}
+            resolver = PathResolver.of_run(
+                path_ends(raw), named.get("raw_table_lineage", raw), inventory
+            )
+            figures = {}
             for day in run:
-                reach = Window.trailing(day, history_days(settings.lineage_window_days)).holds()
+                reach = Window.trailing(day, history_days(settings.lineage_window_days))
+                tables = resolver.tables(reach)
+                figures[day] = _figures(raw.filter(Window.of_day(day).holds()), tables)
                 rows = edges(
                     table,
-                    raw.filter(reach),
-                    table_rebuilds.filter(reach),
+                    with_tables(raw.filter(reach.holds()), tables),
+                    table_rebuilds.filter(reach.holds()),
                     Window.trailing(day, settings.lineage_window_days),
                 )
                 spool.write(table.name, rows)
@@ -148,11 +167,16 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
     return lineage_edges
 
 
-def _figures(raw_of_day: pl.LazyFrame) -> dict[str, int]:
-    """Raw rows of a day by kind, and its edges by status, of which none is counted yet."""
-    counted = with_row_kind(raw_of_day).group_by("row_kind").len().collect()
+def _figures(raw_of_day: pl.LazyFrame, tables: pl.DataFrame) -> dict[str, int]:
+    """Raw rows of a day by kind, its ends that are paths by what they led to, and no edge yet."""
+    rows = with_row_kind(with_tables(raw_of_day, tables))
+    counted = rows.group_by("row_kind").len().collect()
     statuses = [f"{status}_edges" for status in ("active", "superseded", "expired")]
-    return dict.fromkeys((*ROW_KINDS, *statuses), 0) | dict(counted.iter_rows())
+    return (
+        dict.fromkeys((*ROW_KINDS, *statuses), 0)
+        | dict(counted.iter_rows())
+        | count_path_ends(path_ends(raw_of_day), tables)
+    )
 
 
 def _summary(found: pl.LazyFrame, day: date) -> dict[str, dg.MetadataValue]:

@@ -16,12 +16,13 @@ from dbminer_dagster.assets.common import (
 )
 from dbminer_dagster.charts import as_markdown, bar_chart, line_chart
 from dbminer_dagster.failures import user_errors
+from dbminer_dagster.mining.inventory import table_types
 from dbminer_dagster.mining.lineage import known_tables
 from dbminer_dagster.mining.popularity import example_texts, popularity_of
 from dbminer_dagster.mining.window_usage import window_usage
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.storage import StorageResource
-from dbminer_dagster.schemas import DAILY_USAGE, POPULARITY_SCORES
+from dbminer_dagster.schemas import DAILY_USAGE, KNOWN_TABLES, POPULARITY_SCORES
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.spool import Spool, open_spool
 from dbminer_dagster.storage import DayFrame
@@ -47,6 +48,7 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "raw_table_lineage": dg.AssetIn(
                 partition_mapping=trailing(settings.lineage_window_days)
             ),
+            "inventory": dg.AssetIn(KNOWN_TABLES.name),
         },
     )
     def popularity_scores(
@@ -55,6 +57,7 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         daily_usage: pl.LazyFrame,
         query_references: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
+        inventory: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
@@ -70,7 +73,7 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
                     spool,
                     usage=daily_usage.filter(window.holds()),
                     references=query_references.filter(window.holds()),
-                    table_types=_table_types(known.filter(lineage_window.holds())),
+                    table_types=table_types(known, inventory, lineage_window),
                     window=window,
                     days_present=days_present,
                 )
@@ -114,17 +117,6 @@ def _write_day(
     for asset_type in ("table", "column"):
         rows = popularity_of(asset_type, used, texts, table_types, window, days_present)
         spool.write(POPULARITY_SCORES.name, rows)
-
-
-def _table_types(known: pl.DataFrame) -> pl.LazyFrame:
-    """The type that the newest day gives to each table."""
-    return (
-        known.lazy()
-        .drop_nulls("table_type")
-        .sort("day")
-        .group_by("table_name")
-        .agg(pl.col("table_type").last())
-    )
 
 
 def _counts(scores: pl.LazyFrame) -> dict[Any, dict[str, int]]:

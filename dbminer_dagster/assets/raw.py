@@ -10,9 +10,11 @@ from dbminer_dagster.assets.common import (
     table_asset,
     table_assets,
 )
-from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
+from dbminer_dagster.assets.guard import require_ready
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE, warehouse_pool
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
+from dbminer_dagster.preflight.model import Source
 from dbminer_dagster.resources.extractor import Extraction, Extractor
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
@@ -33,7 +35,13 @@ GROUP = "raw"
 def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The raw assets for these settings."""
 
-    @table_asset(RAW_QUERY_HISTORY, GROUP, settings, deps=[QUERY_HISTORY_SOURCE])
+    @table_asset(
+        RAW_QUERY_HISTORY,
+        GROUP,
+        settings,
+        deps=[QUERY_HISTORY_SOURCE],
+        pool=warehouse_pool(settings.query_history_extraction_method),
+    )
     def raw_query_history(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
@@ -42,6 +50,7 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         window = run_window(context)
         with user_errors(), open_spool() as spool:
             storage.tables.check_writable()
+            require_ready(context, settings, Source.QUERY_HISTORY)
             extraction = query_history_extractor.query_history(window, spool)
             yield _output(context, RAW_QUERY_HISTORY, window, extraction)
 
@@ -50,6 +59,7 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         GROUP,
         settings,
         deps=[LINEAGE_SOURCE],
+        pool=warehouse_pool(settings.lineage_method),
         can_subset=True,
     )
     def raw_lineage(
@@ -61,6 +71,7 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         tables = [TABLES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
         with user_errors(), open_spool() as spool:
             storage.tables.check_writable()
+            require_ready(context, settings, Source.LINEAGE)
             for name, extraction in lineage_extractor.lineage(window, spool, tables).items():
                 yield _output(context, TABLES[name], window, extraction)
 

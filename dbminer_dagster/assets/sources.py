@@ -3,6 +3,8 @@
 import dagster as dg
 
 from dbminer_dagster.assets.common import OWNERS
+from dbminer_dagster.preflight.model import Source
+from dbminer_dagster.settings import ExtractionMethod
 
 LINEAGE_SOURCE = dg.AssetSpec(
     "databricks_lineage",
@@ -18,3 +20,16 @@ QUERY_HISTORY_SOURCE = dg.AssetSpec(
     kinds={"databricks"},
     owners=OWNERS,
 )
+SOURCE_ASSETS = {Source.LINEAGE: LINEAGE_SOURCE, Source.QUERY_HISTORY: QUERY_HISTORY_SOURCE}
+WAREHOUSE_POOL = "databricks_warehouse"
+"""Its limit, set in `dagster.yaml`, is that of statements on the SQL warehouse at once."""
+
+
+def warehouse_pool(method: ExtractionMethod) -> str | None:
+    """The pool of a step that reads by this method; it runs one statement at a time."""
+    return WAREHOUSE_POOL if method is ExtractionMethod.SYSTEM_TABLE else None
+
+
+def preflight_step(source: Source) -> str:
+    """The name of the step that runs the checks of a source."""
+    return f"preflight_{source.value}"

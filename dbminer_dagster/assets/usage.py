@@ -21,7 +21,9 @@ from dbminer_dagster.assets.common import (
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
 from dbminer_dagster.mining.filters import with_drop_reason
-from dbminer_dagster.mining.lineage import day_tables, tables_of
+from dbminer_dagster.mining.inventory import known_names
+from dbminer_dagster.mining.lineage import day_tables
+from dbminer_dagster.mining.paths import PathResolver, path_ends, with_tables
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.mining.templates import with_query_hash
 from dbminer_dagster.mining.usage import ATTRIBUTION_ORDER, usage_of_day
@@ -32,6 +34,7 @@ from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
     FILTERED_QUERIES,
+    KNOWN_TABLES,
     QUERY_REFERENCES,
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
@@ -116,9 +119,10 @@ def _usage_asset(settings: Settings) -> dg.AssetsDefinition:
             "raw_query_history": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
             "raw_column_lineage": dg.AssetIn(partition_mapping=trailing(SESSION_DAYS)),
             "raw_table_lineage": dg.AssetIn(partition_mapping=trailing(lineage_days)),
+            "inventory": dg.AssetIn(KNOWN_TABLES.name),
         },
     )
-    def usage(
+    def usage(  # noqa: PLR0917  # inputs are parameters, and Dagster wants no keyword-only ones
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         parser: ParserResource,
@@ -126,6 +130,7 @@ def _usage_asset(settings: Settings) -> dg.AssetsDefinition:
         raw_query_history: pl.LazyFrame,
         raw_column_lineage: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
+        inventory: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         window = run_window(context)
         with user_errors(), open_spool() as spool:
@@ -133,15 +138,22 @@ def _usage_asset(settings: Settings) -> dg.AssetsDefinition:
             without_lineage = absent_days(storage, RAW_TABLE_LINEAGE, window)
             cache = parser.cache()
             known = day_tables(raw_table_lineage)
+            recent = window.extended_back(SESSION_DAYS - 1).holds()
+            paths = [
+                path_ends(raw.filter(recent)) for raw in (raw_table_lineage, raw_column_lineage)
+            ]
+            resolver = PathResolver.of_run(pl.concat(paths), raw_table_lineage, inventory)
             figures, unresolved = {}, []
             for day in window:
                 context.log.info(f"Attributing the statements of {day}.")
                 pair = Window.trailing(day, SESSION_DAYS).holds()
+                lineage_window = Window.trailing(day, lineage_days)
+                tables = resolver.tables(lineage_window)
                 evidence = Evidence(
-                    table_lineage=raw_table_lineage.filter(pair),
-                    column_lineage=raw_column_lineage.filter(pair),
+                    table_lineage=with_tables(raw_table_lineage.filter(pair), tables),
+                    column_lineage=with_tables(raw_column_lineage.filter(pair), tables),
                     session_states=session_states(raw_query_history.filter(pair)),
-                    known_tables=tables_of(known, Window.trailing(day, lineage_days)),
+                    known_tables=known_names(known, inventory, lineage_window),
                     references_of=cache.references,
                     excluded_catalogs=settings.excluded_catalogs,
                 )

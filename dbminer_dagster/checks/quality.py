@@ -6,7 +6,7 @@ before the start date cannot be mined and are not asked for.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,11 +17,13 @@ from dbminer_dagster.assets.common import markdown_table
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import history_days, with_row_kind
+from dbminer_dagster.mining.paths import PathResolver, path_ends, with_tables
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     COLUMN_LINEAGE,
     DAILY_USAGE,
     FILTERED_QUERIES,
+    KNOWN_TABLES,
     POPULARITY_SCORES,
     QUERY_REFERENCES,
     RAW_COLUMN_LINEAGE,
@@ -38,6 +40,7 @@ Check = Callable[[DeltaStorage, Window], dg.AssetCheckResult]
 LISTED_FAULTS = 10
 KEYED_TABLES = (
     RAW_QUERY_HISTORY,
+    KNOWN_TABLES,
     FILTERED_QUERIES,
     QUERY_REFERENCES,
     DAILY_USAGE,
@@ -88,11 +91,19 @@ def _recount(settings: Settings, table: Table, name: str, check: Check) -> dg.As
         with user_errors():
             newest = storage.tables.newest_day(table)
             if newest is None:
-                return _warning(f"{table.name} holds no rows yet: materialise it.")
+                return _without_rows(storage.tables, table, settings)
             window = Window.trailing(newest, settings.popularity_window_days)
             return check(storage.tables, _minable(window, settings))
 
     return recount
+
+
+def _without_rows(storage: DeltaStorage, table: Table, settings: Settings) -> dg.AssetCheckResult:
+    """Nothing is wrong with a table of mined days for which the source had no row."""
+    today = max(datetime.now(UTC).date(), settings.start_date)
+    if storage.days_present(table, Window(settings.start_date, today + timedelta(days=1))):
+        return dg.AssetCheckResult(passed=True, description=f"{table.name} has no row to check.")
+    return _warning(f"{table.name} holds no rows yet: materialise it.")
 
 
 def _minable(window: Window, settings: Settings) -> Window:
@@ -248,7 +259,13 @@ def _edges(
     def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
         newest = Window.of_day(window.last_day)
         reach = Window.trailing(window.last_day, history_days(settings.lineage_window_days))
-        wanted = _pairs(storage.scan(raw, reach), key).collect(engine="streaming").lazy()
+        rows = storage.scan(raw, reach)
+        tables = PathResolver.of_run(
+            path_ends(rows),
+            storage.scan(RAW_TABLE_LINEAGE, reach),
+            storage.scan(KNOWN_TABLES, newest),
+        ).tables(reach)
+        wanted = _pairs(with_tables(rows, tables), key).collect(engine="streaming").lazy()
         stored = storage.scan(table, newest).select(**dict(zip(key, table.key, strict=True)))
         lost = wanted.join(stored, on=key, how="anti").with_columns(fault=pl.lit("no edge"))
         made_up = stored.join(wanted, on=key, how="anti").with_columns(fault=pl.lit("no raw row"))

@@ -16,10 +16,10 @@ class Evidence:
 
     Attributes:
         table_lineage: Rows of `raw_table_lineage` of the day and the one before it: a cached
-            result has the lineage of its origin.
+            result has the lineage of its origin. Paths of tables have the tables' names.
         column_lineage: Rows of `raw_column_lineage` of the same days.
         session_states: See `sessions.session_states`, of the same days.
-        known_tables: Full names of all tables that lineage knows.
+        known_tables: Full names of all tables that lineage or the inventory knows.
         references_of: Parses templates.
         excluded_catalogs: Globs; references into them are left out and counted.
     """

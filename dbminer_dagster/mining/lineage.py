@@ -172,20 +172,30 @@ def _entities(rows: pl.LazyFrame, key: list[str]) -> pl.LazyFrame:
     )
 
 
-def known_tables(raw: pl.LazyFrame) -> pl.LazyFrame:
-    """`day`, `table_name` and `table_type` of every table that raw lineage names."""
+def named_ends(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """Each end of raw lineage that has a name: `table_name`, `table_type`, `path`, day and time."""
     ends = [
         raw.drop_nulls(f"{end}_name").select(
             "day",
             "last_event_time",
             table_name=pl.col(f"{end}_name").str.to_lowercase(),
             table_type=f"{end}_type",
+            path=f"{end}_path",
         )
         for end in ENDS
     ]
+    return pl.concat(ends)
+
+
+def newest_type() -> pl.Expr:
+    """The type that the newest of some `named_ends` tells, if one does."""
     kind = pl.col("table_type")
-    event = pl.when(kind.is_not_null()).then(pl.struct("last_event_time", "table_type"))
-    return pl.concat(ends).group_by("day", "table_name").agg(table_type=kind.max_by(event))
+    return kind.max_by(pl.when(kind.is_not_null()).then(pl.struct("last_event_time", "table_type")))
+
+
+def known_tables(raw: pl.LazyFrame) -> pl.LazyFrame:
+    """`day`, `table_name` and `table_type` of every table that raw lineage names."""
+    return named_ends(raw).group_by("day", "table_name").agg(table_type=newest_type())
 
 
 def day_tables(raw: pl.LazyFrame) -> pl.DataFrame:

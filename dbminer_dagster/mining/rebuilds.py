@@ -43,7 +43,7 @@ def table_rebuilds(
         statements: See `rebuilding_statements`.
         table_lineage: Rows of `raw_table_lineage` of the day.
         states: See `sessions.session_states`.
-        known_tables: Full names of all tables that lineage knows.
+        known_tables: Full names of all tables that lineage or the inventory knows.
         references_of: Parses templates.
         excluded_catalogs: Globs; tables in them are left out.
         day: The day.

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from typing import Self
 
 import dagster as dg
 import polars as pl
 
 from dbminer_dagster.errors import DayNotCoveredError, SettingsError
-from dbminer_dagster.schemas import Table
+from dbminer_dagster.preflight.model import Source
+from dbminer_dagster.preflight.rest_api import refusal
+from dbminer_dagster.schemas import KNOWN_TABLES, Table, empty
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
 from dbminer_dagster.windows import Window
@@ -53,6 +56,28 @@ class Extraction:
         raise DayNotCoveredError(f"No {what} for {window}: the source holds {held}. {remedy}")
 
 
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The tables that a source has at one moment.
+
+    Attributes:
+        frame: Rows of `known_tables`, all but their day; lazy, over parts on local disk.
+        row_count: How many they are.
+        is_readable: False where the source did not let itself be read.
+        notes: Facts for the asset's metadata, such as why there is no row.
+    """
+
+    frame: pl.LazyFrame
+    row_count: int
+    is_readable: bool = True
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def without_rows(cls, note: str, *, is_readable: bool) -> Self:
+        """An inventory of no table, and why."""
+        return cls(empty(KNOWN_TABLES).drop("day"), 0, is_readable, (note,))
+
+
 class Extractor(dg.ConfigurableResource, ABC):
     """Reads lineage and query history from one kind of source."""
 
@@ -79,6 +104,22 @@ class Extractor(dg.ConfigurableResource, ABC):
             SourceError: The source cannot be read, or does not cover the window.
         """
 
+    def inventory(self, read_at: datetime, spool: Spool) -> Inventory:  # noqa: ARG002
+        """The tables and columns that the source has now; none where it keeps no list of them.
+
+        Args:
+            read_at: Now, in UTC, as written into every row.
+            spool: Takes the rows.
+
+        Raises:
+            SourceError: The source cannot be reached. One that refuses gives no row, and a note.
+        """
+        return Inventory.without_rows(
+            f"The extraction method {self.method.value} gives no inventory: names and paths are "
+            "resolved by the tables that lineage names.",
+            is_readable=True,
+        )
+
 
 class UnavailableExtractor(Extractor):
     """Stands in for a method that this release does not have, so that definitions load."""
@@ -92,7 +133,7 @@ class UnavailableExtractor(Extractor):
 
     def query_history(self, window: Window, spool: Spool) -> Extraction:  # noqa: ARG002
         """Refuses."""
-        raise self._refusal("DBMINER_QUERY_HISTORY_METHOD")
+        raise self._refusal(Source.QUERY_HISTORY)
 
     def lineage(
         self,
@@ -101,10 +142,11 @@ class UnavailableExtractor(Extractor):
         tables: Collection[Table],  # noqa: ARG002
     ) -> dict[str, Extraction]:
         """Refuses."""
-        raise self._refusal("DBMINER_LINEAGE_METHOD")
+        raise self._refusal(Source.LINEAGE)
 
-    def _refusal(self, variable: str) -> SettingsError:
-        return SettingsError(
-            f"The extraction method {self.wanted!r} is not part of this release. Set "
-            f"{variable}=offline and DBMINER_OFFLINE_URI to a folder or s3:// prefix of files."
-        )
+    def inventory(self, read_at: datetime, spool: Spool) -> Inventory:  # noqa: ARG002
+        """Refuses."""
+        raise self._refusal(Source.LINEAGE)
+
+    def _refusal(self, source: Source) -> SettingsError:
+        return SettingsError(refusal(self.method, source))

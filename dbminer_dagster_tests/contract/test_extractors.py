@@ -1,6 +1,6 @@
 """What every extraction method has to keep; a method joins by a `Source` in `SOURCES`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +9,11 @@ import pytest
 
 from dbminer_dagster.errors import DayNotCoveredError
 from dbminer_dagster.resources.extractor import Extractor
-from dbminer_dagster.resources.offline import OfflineExtractor
+from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.schemas import RAW_QUERY_HISTORY, TABLES
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.windows import Window
+from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.offline_files import (
     Row,
     column_row,
@@ -24,6 +25,7 @@ from dbminer_dagster_tests.offline_files import (
     write_history,
     write_lineage,
 )
+from dbminer_dagster_tests.warehouse import load, sign_in
 
 FIRST, LAST = date(2026, 1, 5), date(2026, 1, 7)
 MIDNIGHTS = {
@@ -59,13 +61,44 @@ class OfflineSource:
         return OfflineExtractor(uri=str(self.folder))
 
 
-SOURCES = {ExtractionMethod.OFFLINE: OfflineSource}
+class SystemTableSource:
+    """The rows as system tables of an emulated workspace."""
+
+    method = ExtractionMethod.SYSTEM_TABLE
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+
+    def extractor(self, history: Sequence[Row], lineage: Sequence[Row]) -> Extractor:
+        """Loads them into the tables."""
+        return load(self.emulator, history, lineage)
+
+
+@pytest.fixture
+def emulator(databricks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """A workspace that the miner signs in to."""
+    sign_in(databricks_emulator, monkeypatch)
+    return databricks_emulator
+
+
+def _offline(request: pytest.FixtureRequest) -> OfflineSource:
+    return OfflineSource(request.getfixturevalue("tmp_path"))
+
+
+def _system_table(request: pytest.FixtureRequest) -> SystemTableSource:
+    return SystemTableSource(request.getfixturevalue("emulator"))
+
+
+SOURCES: dict[ExtractionMethod, Callable[[pytest.FixtureRequest], Source]] = {
+    ExtractionMethod.OFFLINE: _offline,
+    ExtractionMethod.SYSTEM_TABLE: _system_table,
+}
 
 
 @pytest.fixture(params=SOURCES.values(), ids=list(SOURCES))
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+def source(request: pytest.FixtureRequest) -> Source:
     """A source of each extraction method."""
-    return request.param(tmp_path)
+    return request.param(request)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ class Days:
         lineage: Takes the lineage.
         first_ms: First millisecond of the sample.
         unique_texts: Whether every query gets aliases of its own.
+        system_rows_only: Whether no row of the query history has the shape of the REST API.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Days:
         *,
         first_ms: int,
         unique_texts: bool,
+        system_rows_only: bool,
     ) -> None:
         self._rng = rng
         self._company = company
         self._agenda = agenda
+        self._system_rows_only = system_rows_only
         self._history = history
         self._lineage = lineage
         self._executions = Executions(rng, company, unique_texts=unique_texts)
@@ -137,7 +140,7 @@ class Days:
 
     def _write_history(self, run: Execution, *, early: bool) -> None:
         """Write a row; every third part comes from the system table instead of the REST API."""
-        is_system = self._history.part % 3 == SYSTEM_PART
+        is_system = self._system_rows_only or self._history.part % 3 == SYSTEM_PART
         if early:
             self._late[is_system].append(run)
         if is_system:

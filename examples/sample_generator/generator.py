@@ -42,6 +42,7 @@ def generate(
     part_rows: int = 5_000,
     text_length: int = 0,
     unique_texts: bool = False,
+    system_rows_only: bool = False,
 ) -> Summary:
     """Write a sample workspace as offline files.
 
@@ -58,6 +59,7 @@ def generate(
         text_length: Characters that dashboards and notebooks add to their texts; 1,700 gives a mean
             of about 1 KB.
         unique_texts: Every query gets aliases of its own, so that no template repeats.
+        system_rows_only: All rows have the shape of the system tables, none that of REST answers.
 
     Returns:
         Counts of what was written.
@@ -70,11 +72,19 @@ def generate(
         PartWriter(folder, part_rows=part_rows, plain_rows=PLAIN_ROWS) for folder in folders
     )
     with history, lineage:
-        lineage.write(rest_answers(company, first_day + timedelta(days=days - 1)))
-        lineage.close_part()
+        if not system_rows_only:
+            lineage.write(rest_answers(company, first_day + timedelta(days=days - 1)))
+            lineage.close_part()
         first_ms = _midnight(first_day)
         writer = Days(
-            rng, company, agenda, history, lineage, first_ms=first_ms, unique_texts=unique_texts
+            rng,
+            company,
+            agenda,
+            history,
+            lineage,
+            first_ms=first_ms,
+            unique_texts=unique_texts,
+            system_rows_only=system_rows_only,
         )
         for index, count in enumerate(_counts(days, statements_per_day)):
             day = first_day + timedelta(days=index)

@@ -1,19 +1,25 @@
 """The numbered parts of an offline location: a folder, or an S3 prefix."""
 
+import io
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from dbminer_dagster import s3
 from dbminer_dagster.errors import LocationError, UnreadableFileError
+from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
 
 if TYPE_CHECKING:
-    from dagster_aws.s3 import S3Resource
+    from botocore.client import BaseClient
+
+HEAD_BYTES = 256 * 1024
+"""What is fetched at once of an object whose beginning is read."""
 
 PART_NAME = re.compile(r"result-([0-9]+)\.json(\.gz)?")
 
@@ -29,6 +35,14 @@ class Location(Protocol):
         """A part, opened for reading bytes and seekable."""
         ...
 
+    def open_head(self, folder: str, part: str) -> AbstractContextManager[BinaryIO]:
+        """The same for who reads only its beginning: nothing is fetched before it is read."""
+        ...
+
+    def probe(self) -> None:
+        """Makes sure that the location exists and can be listed, or raises `LocationError`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LocalLocation:
@@ -39,19 +53,15 @@ class LocalLocation:
     def parts(self, folder: str) -> list[str]:
         """See `Location.parts`."""
         path = self.root / folder
-        try:
-            names = [entry.name for entry in path.iterdir()]
-        except FileNotFoundError:
-            raise LocationError(
-                f"The folder {path} does not exist. Set DBMINER_OFFLINE_URI to the folder that "
-                "holds extracted-lineage/ and extracted-query-history/."
-            ) from None
-        except OSError as error:
-            raise LocationError(
-                f"The folder {path} cannot be listed ({error.strerror}): make it a folder that "
-                "the user who runs dbminer may read."
-            ) from error
-        return ordered_parts(str(path), names)
+        return ordered_parts(str(path), _listed(path))
+
+    def probe(self) -> None:
+        """See `Location.probe`."""
+        _listed(self.root)
+
+    def open_head(self, folder: str, part: str) -> AbstractContextManager[BinaryIO]:
+        """See `Location.open_head`."""
+        return self.open(folder, part)
 
     @contextmanager
     def open(self, folder: str, part: str) -> Iterator[BinaryIO]:
@@ -73,7 +83,7 @@ class S3Location:
     """A prefix of a bucket; parts are spooled to disk, so a broken transfer is resumed."""
 
     location: s3.S3Location
-    resource: "S3Resource"
+    client: "Callable[[], BaseClient]"
 
     def parts(self, folder: str) -> list[str]:
         """See `Location.parts`."""
@@ -81,7 +91,7 @@ class S3Location:
         uri = f"s3://{self.location.bucket}/{prefix}"
         s3.probe_readable(self.location)
         pages = (
-            self.resource.get_client()
+            self.client()
             .get_paginator("list_objects_v2")
             .paginate(Bucket=self.location.bucket, Prefix=prefix, Delimiter="/")
         )
@@ -99,9 +109,103 @@ class S3Location:
         key = f"{self.location.prefix}/{folder}/{part}".lstrip("/")
         with tempfile.TemporaryFile(prefix="dbminer-") as spooled:
             with s3.explaining(self.location, "read"):
-                self.resource.get_client().download_fileobj(self.location.bucket, key, spooled)
+                self.client().download_fileobj(self.location.bucket, key, spooled)
             spooled.seek(0)
             yield spooled
+
+    def probe(self) -> None:
+        """See `Location.probe`."""
+        s3.probe_readable(self.location)
+
+    @contextmanager
+    def open_head(self, folder: str, part: str) -> Iterator[BinaryIO]:
+        """See `Location.open_head`."""
+        key = f"{self.location.prefix}/{folder}/{part}".lstrip("/")
+        client = self.client()
+        named = {"Bucket": self.location.bucket, "Key": key}
+        with s3.explaining(self.location, "read"):
+            size_bytes = client.head_object(**named)["ContentLength"]
+
+            def fetch(byte_range: str) -> bytes:
+                return client.get_object(**named, Range=byte_range)["Body"].read()
+
+            yield io.BufferedReader(_S3Object(fetch, size_bytes), HEAD_BYTES)
+
+
+@dataclass
+class _S3Object(io.RawIOBase):
+    """An object of S3, fetched range by range as it is read."""
+
+    fetch: Callable[[str], bytes]
+    size_bytes: int
+    at: int = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size_bytes}[whence]
+        self.at = start + offset
+        return self.at
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        end = min(self.at + len(buffer), self.size_bytes)
+        if self.at >= end:
+            return 0
+        content = self.fetch(f"bytes={self.at}-{end - 1}")
+        buffer[: len(content)] = content
+        self.at += len(content)
+        return len(content)
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.iterdir()]
+    except FileNotFoundError:
+        raise LocationError(
+            f"The folder {path} does not exist. Set DBMINER_OFFLINE_URI to the folder that "
+            "holds extracted-lineage/ and extracted-query-history/."
+        ) from None
+    except OSError as error:
+        raise LocationError(
+            f"The folder {path} cannot be listed ({error.strerror}): make it a folder that "
+            "the user who runs dbminer may read."
+        ) from error
+
+
+def locate(
+    uri: str | None,
+    *,
+    region: str | None,
+    endpoint_url: str | None,
+    client: "Callable[[], BaseClient] | None" = None,
+) -> Location:
+    """The location that the settings name.
+
+    Args:
+        uri: A folder, or `s3://bucket/prefix`.
+        region: Region of the bucket.
+        endpoint_url: Endpoint of an S3-compatible store.
+        client: Makes the client that reads objects; by default `s3.s3_client`.
+
+    Raises:
+        LocationError: There is no uri, or it is malformed.
+    """
+    if uri is None:
+        raise LocationError(
+            "The offline method needs DBMINER_OFFLINE_URI. Set it to the folder or "
+            f"s3://bucket/prefix that holds {LINEAGE_FOLDER}/ and {QUERY_HISTORY_FOLDER}/."
+        )
+    if not uri.startswith("s3://"):
+        return LocalLocation(Path(uri))
+    place = s3.S3Location.parse(uri, region=region, endpoint_url=endpoint_url)
+    return S3Location(place, client or partial(s3.s3_client, place))
 
 
 def ordered_parts(uri: str, names: Iterable[str]) -> list[str]:

@@ -3,16 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
 from dbminer_dagster.mining.resolution import quoted
+from dbminer_dagster.resources.lineage_rows import (
+    END,
+    ENTITY_KEYS,
+    NAMES_OF_AN_EVENT,
+    TOLD_OF_THE_OTHER_END,
+    combination,
+)
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, UTC_TIME, Table
 
 Id = str | int | None
-END = "source", "target"
 NEEDLESS_QUOTES = "`([^`.]+)`"
 """Back-quotes around a part that needs none; one table must not have two spellings."""
 NAME_PARTS = "full_name", "catalog", "schema", "name"
@@ -87,17 +94,14 @@ class SystemRow(Struct, gc=False):
         found = self.entity_metadata
         if self.entity_type is not None or found is None:
             return self.entity_type, self.entity_id
-        candidates = (
-            ("NOTEBOOK", found.notebook_id),
-            ("JOB", found.job_info and found.job_info.job_id),
-            ("PIPELINE", found.dlt_pipeline_info and found.dlt_pipeline_info.dlt_pipeline_id),
-            ("DASHBOARD_V3", found.dashboard_id),
-            ("DBSQL_DASHBOARD", found.legacy_dashboard_id),
-            ("DBSQL_QUERY", found.sql_query_id),
-            ("GENIE_SPACE", found.genie_space_id),
-            ("ALERT", found.alert_id),
-        )
+        candidates = ((kind, _leaf(found, path)) for kind, path in ENTITY_KEYS.items())
         return next(((kind, key) for kind, key in candidates if key is not None), (None, None))
+
+
+def _leaf(found: Any, path: str) -> Id:
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 DECODER = msgspec.json.Decoder(SystemRow, strict=False)
@@ -177,11 +181,10 @@ def _merged_twins(events: pl.LazyFrame) -> pl.LazyFrame:
 
     An answer knows type and path of the other end only. The tables they name are the identity.
     """
-    told = [f"{end}_{part}" for end in END for part in ("type", "path")]
     ends = [pl.coalesce(f"{end}_name", f"{end}_path").alias(f"{end}_key") for end in END]
-    identity = [name for name in events.collect_schema() if name not in told]
+    identity = [name for name in events.collect_schema() if name not in TOLD_OF_THE_OTHER_END]
     merged = events.with_columns(ends).group_by(*identity, *(f"{end}_key" for end in END))
-    return merged.agg(pl.col(told).max())
+    return merged.agg(pl.col(TOLD_OF_THE_OTHER_END).max())
 
 
 def raw_lineage(table: Table, all_events: pl.LazyFrame, method: str) -> pl.LazyFrame:
@@ -190,16 +193,13 @@ def raw_lineage(table: Table, all_events: pl.LazyFrame, method: str) -> pl.LazyF
     The same event in two files (same record, or same combination and time where the source
     gives no record id) counts once.
     """
-    counted = {"event_count", "first_event_time", "last_event_time", "extraction_method"}
-    combination = [name for name in table.schema.names() if name not in counted]
-    events = all_events.select(*combination, "event_time", "record_id").unique()
-    nameless = pl.all_horizontal(
-        pl.col(name).is_null() for name in ("record_id", "statement_id", "created_by")
-    )
+    columns = combination(table)
+    events = all_events.select(*columns, "event_time", "record_id").unique()
+    nameless = pl.all_horizontal(pl.col(name).is_null() for name in NAMES_OF_AN_EVENT)
     twins = _merged_twins(events.filter(nameless)).select(events.collect_schema().names())
     return (
         pl.concat([events.filter(~nameless), twins])
-        .group_by(combination)
+        .group_by(columns)
         .agg(
             event_count=pl.len().cast(pl.Int64),
             first_event_time=pl.col("event_time").min(),

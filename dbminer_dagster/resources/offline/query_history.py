@@ -5,7 +5,6 @@ Two shapes are read: rows of the Query History API (`query_id`) and rows of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Annotated, Any
@@ -14,11 +13,13 @@ import msgspec
 import polars as pl
 from msgspec import Meta, Struct
 
-from dbminer_dagster.resources.offline.reading import check_time, decode_either
+from dbminer_dagster.resources.offline.decoding import check_time, decode_either
+from dbminer_dagster.resources.query_history_rows import (
+    RENAMED_SYSTEM_COLUMNS,
+    finished,
+    tags_text,
+)
 from dbminer_dagster.schemas import RAW_QUERY_HISTORY
-
-REDACTED = "<redacted>"
-"""What Databricks gives instead of a text that the reader may not see, in any case."""
 
 Id = str | int | None
 Count = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
@@ -148,11 +149,9 @@ _API_METRICS = {
     "read_rows": "rows_read_count",
     "from_result_cache": "result_from_cache",
 }
-_SYSTEM_FIELDS = {
-    "status": "execution_status",
-    "user_id": "executed_by_user_id",
-    "user_name": "executed_by",
-} | {name: name for name in SystemRow.__struct_fields__ if name in RAW_QUERY_HISTORY.schema}
+_SYSTEM_FIELDS = RENAMED_SYSTEM_COLUMNS | {
+    name: name for name in SystemRow.__struct_fields__ if name in RAW_QUERY_HISTORY.schema
+}
 
 
 def decode(content: bytes) -> ApiRow | SystemRow:
@@ -231,26 +230,14 @@ def _system_columns(rows: Sequence[SystemRow]) -> dict[str, list]:
 
 
 def _shaped(columns: dict[str, list], method: str) -> pl.LazyFrame:
-    columns["query_tags"] = [_tags_text(tags) if tags else None for tags in columns["query_tags"]]
+    columns["query_tags"] = list(map(tags_text, columns["query_tags"]))
     height = len(columns["statement_id"])
     series = [
         # Not strict for texts: ids are JSON integers in REST answers, and texts in system tables.
         pl.Series(name, columns.get(name, [None] * height), dtype, strict=dtype != pl.String)
         for name, dtype in RAW_QUERY_HISTORY.schema.items()
     ]
-    text = pl.col("statement_text").str.strip_chars()
-    redacted = (text.str.to_lowercase() == REDACTED).fill_null(value=False)
-    return (
-        pl.DataFrame(series)
-        .lazy()
-        .with_columns(
-            pl.when(~redacted & (text.str.len_bytes() > 0)).then("statement_text"),
-            text_redacted=redacted,
-            extraction_method=pl.lit(method),
-            day=pl.col("start_time").dt.date(),
-        )
-        .select(RAW_QUERY_HISTORY.schema.names())
-    )
+    return finished(pl.DataFrame(series).lazy(), method)
 
 
 def _either(first: Sequence, second: Sequence) -> list:
@@ -264,33 +251,3 @@ def _micros(milliseconds: Sequence[int | None]) -> list[int | None]:
 def _utc(times: Sequence[datetime | None]) -> list[datetime | None]:
     """Times without an offset are UTC, as in the system tables."""
     return [time if time is None or time.tzinfo else time.replace(tzinfo=UTC) for time in times]
-
-
-def _tags_text(tags: Any) -> str:
-    """Tags as one JSON object, whether they came as such, as its text, or as a list of pairs."""
-    if isinstance(tags, str):
-        with suppress(msgspec.DecodeError, RecursionError):
-            tags = msgspec.json.decode(tags)
-    if isinstance(tags, list) and all(isinstance(tag, dict) and "key" in tag for tag in tags):
-        tags = {str(tag["key"]): tag.get("value") for tag in tags}
-    return msgspec.json.encode(tags, order="sorted").decode()
-
-
-def each_once(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Of each statement the version that the source changed last.
-
-    Ties are broken by all columns, so that the order of the input never matters. Only statements
-    that repeat are held in memory.
-    """
-    key = list(RAW_QUERY_HISTORY.key)
-    counts = rows.group_by(key).len().filter(pl.col("len") > 1)
-    repeated = counts.select(key).collect(engine="streaming").lazy()
-    others = [name for name in RAW_QUERY_HISTORY.schema if name not in {"update_time", "end_time"}]
-    newest = (
-        rows.join(repeated, on=key, how="semi", nulls_equal=True)
-        .sort("update_time", "end_time", *others, nulls_last=False)
-        .unique(key, keep="last", maintain_order=True)
-        .collect(engine="streaming")
-    )
-    once = rows.join(repeated, on=key, how="anti", nulls_equal=True)
-    return once if newest.is_empty() else pl.concat([once, newest.lazy()])

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import TypeVar
 
 import dagster as dg
 import msgspec
 import polars as pl
-from msgspec.json import Decoder
 
+from dbminer_dagster.resources.offline.decoding import UNDECODABLE
 from dbminer_dagster.resources.offline.files import Location
 from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
 from dbminer_dagster.windows import Window
@@ -20,10 +20,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 FIELDS_SEEN_IN = 100
 """Objects of each part whose fields are compared with the known ones; all would take too long."""
 
-UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-
 Row = TypeVar("Row")
-Other = TypeVar("Other")
 
 
 @dataclass
@@ -127,21 +124,3 @@ def _fields(content: bytes) -> set[str]:
     except UNDECODABLE:
         return set()
     return set(value) if isinstance(value, dict) and rows != [] else set()
-
-
-def decode_either(content: bytes, likely: Decoder[Row], other: Decoder[Other]) -> Row | Other:
-    """Decodes one of two shapes; an error speaks of the likely one."""
-    try:
-        return likely.decode(content)
-    except msgspec.ValidationError:
-        try:
-            return other.decode(content)
-        except msgspec.ValidationError:
-            pass
-        raise
-
-
-def check_time(time: datetime | None) -> None:
-    """Refuses a time whose UTC day has no year of four digits."""
-    if time is not None and not date.min.year < time.year < date.max.year:
-        raise ValueError(f"year {time.year} is out of range")

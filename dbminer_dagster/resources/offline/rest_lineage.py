@@ -15,8 +15,8 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
+from dbminer_dagster.resources.offline.decoding import check_time
 from dbminer_dagster.resources.offline.lineage import SPELLED_SCHEMA, Id, named
-from dbminer_dagster.resources.offline.reading import check_time
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE, Table
 
 Values = dict[str, Any]

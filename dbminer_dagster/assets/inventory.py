@@ -1,0 +1,63 @@
+"""The inventory asset: the tables that the source has, to resolve names and paths against."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+import polars as pl
+
+from dbminer_dagster.assets.common import of_run, report_days, table_asset
+from dbminer_dagster.assets.raw import GROUP
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, warehouse_pool
+from dbminer_dagster.failures import user_errors
+from dbminer_dagster.partitions import run_window
+from dbminer_dagster.resources.extractor import Extractor
+from dbminer_dagster.resources.storage import StorageResource
+from dbminer_dagster.schemas import KNOWN_TABLES
+from dbminer_dagster.settings import Settings
+from dbminer_dagster.spool import open_spool
+from dbminer_dagster.storage import DayFrame
+
+
+def inventory_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The inventory asset for these settings."""
+
+    @table_asset(
+        KNOWN_TABLES,
+        GROUP,
+        settings,
+        deps=[LINEAGE_SOURCE],
+        pool=warehouse_pool(settings.lineage_method),
+    )
+    def known_tables(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        lineage_extractor: dg.ResourceParam[Extractor],
+    ) -> Iterator[dg.Output]:
+        window, read_at = run_window(context), datetime.now(UTC)
+        with user_errors(), open_spool() as spool:
+            storage.tables.check_writable()
+            inventory = lineage_extractor.inventory(read_at, spool)
+            for note in inventory.notes:
+                context.log.info(f"{KNOWN_TABLES.name}: {note}")
+            counts = inventory.frame.select(
+                tables=pl.len(),
+                tables_with_path=pl.col("storage_path").count(),
+                columns=pl.col("columns").list.len().sum(),
+            )
+            figures = counts.collect(engine="streaming").row(0, named=True)
+            report_days(context, dict.fromkeys(window, figures), KNOWN_TABLES)
+            rows = pl.concat([inventory.frame.with_columns(day=pl.lit(day)) for day in window])
+            # A refusal is no snapshot: the one that a day may have stays.
+            absent = frozenset() if inventory.is_readable else frozenset(window)
+            yield dg.Output(
+                DayFrame(rows, absent, inventory.row_count * window.days),
+                metadata=of_run(
+                    {
+                        "read_at": dg.MetadataValue.timestamp(read_at),
+                        "notes": dg.MetadataValue.md("\n".join(inventory.notes) or "(none)"),
+                    }
+                ),
+            )
+
+    return [known_tables]

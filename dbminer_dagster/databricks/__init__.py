@@ -1,0 +1,1 @@
+"""How dbminer talks to a Databricks workspace; without Dagster."""

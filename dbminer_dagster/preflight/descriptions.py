@@ -1,0 +1,18 @@
+"""What each check proves when it passes."""
+
+DESCRIPTIONS = {
+    "workspace_reachable": "The workspace answers at `DATABRICKS_HOST`.",
+    "credentials_accepted": "The workspace knows the principal and accepts its credentials.",
+    "unity_catalog_enabled": "The workspace has a metastore of Unity Catalog.",
+    "warehouse_usable": "The SQL warehouse exists, may be used, and runs a statement.",
+    "lineage_tables_readable": "Both lineage tables, or their clones, may be read.",
+    "query_history_readable": "The query history, or its clone, may be read.",
+    "required_columns_present": "The tables have every column that dbminer reads.",
+    "source_is_fresh": "The newest row is younger than the lag and a day.",
+    "statement_text_visible": "The texts of recent statements are shown, not redacted or empty.",
+    "lineage_api_enabled": "The REST method for lineage can be used.",
+    "query_history_api_reachable": "The REST method for query history can be used.",
+    "location_reachable": "The offline location exists and can be listed.",
+    "files_present": "The folder of the source holds its numbered files without a gap.",
+    "files_readable": "The first object of each file parses.",
+}

@@ -1,0 +1,144 @@
+"""The extractor of the offline method."""
+
+from collections.abc import Collection
+
+import polars as pl
+from dagster_aws.s3 import S3Resource
+
+from dbminer_dagster.resources.extractor import Extraction, Extractor
+from dbminer_dagster.resources.offline import (
+    LINEAGE_FOLDER,
+    QUERY_HISTORY_FOLDER,
+    lineage,
+    lineage_objects,
+    query_history,
+    rest_lineage,
+)
+from dbminer_dagster.resources.offline.files import Location, locate
+from dbminer_dagster.resources.offline.lines import BadLines
+from dbminer_dagster.resources.offline.reading import Reading
+from dbminer_dagster.resources.query_history_rows import each_once
+from dbminer_dagster.schemas import (
+    RAW_COLUMN_LINEAGE,
+    RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
+    Table,
+)
+from dbminer_dagster.settings import ExtractionMethod
+from dbminer_dagster.spool import Spool
+from dbminer_dagster.windows import Window
+
+
+class OfflineExtractor(Extractor):
+    """Reads `extracted-lineage/result-N.json` and `extracted-query-history/result-N.json`.
+
+    Every file is read once for a run, however many days the run has. Bad lines are reported;
+    more than `max_bad_lines` of them fail the run.
+    """
+
+    uri: str | None = None
+    max_bad_lines: int = 0
+    s3_region: str | None = None
+    s3_endpoint_url: str | None = None
+
+    @property
+    def method(self) -> ExtractionMethod:
+        """Offline."""
+        return ExtractionMethod.OFFLINE
+
+    def query_history(self, window: Window, spool: Spool) -> Extraction:
+        """See `Extractor.query_history`."""
+        reading = Reading(BadLines(self.max_bad_lines))
+        name, schema = RAW_QUERY_HISTORY.name, RAW_QUERY_HISTORY.schema
+        for batch in reading.batches(
+            self._location(),
+            QUERY_HISTORY_FOLDER,
+            query_history.decode,
+            query_history.known_fields(),
+        ):
+            for frame in query_history.frames(batch, self.method):
+                spool.write(f"{name}-read", reading.within(window, frame))
+        read = spool.scan(f"{name}-read", schema)
+        rows = each_once(read)
+        return self._extraction(RAW_QUERY_HISTORY, window, read, rows, reading)
+
+    def lineage(
+        self, window: Window, spool: Spool, tables: Collection[Table]
+    ) -> dict[str, Extraction]:
+        """See `Extractor.lineage`."""
+        reading = Reading(BadLines(self.max_bad_lines))
+        rest = rest_lineage.RestEvents()
+        for batch in reading.batches(
+            self._location(),
+            LINEAGE_FOLDER,
+            lineage_objects.decode,
+            lineage_objects.known_fields(),
+        ):
+            for table, events in _lineage_events(batch, rest, reading):
+                inside = reading.within(window, events)
+                if table in tables:
+                    spool.write(f"{table.name}-read", inside)
+        extractions = {}
+        for table in tables:
+            read = spool.scan(f"{table.name}-read", lineage.EVENT_SCHEMA)
+            spool.write(table.name, lineage.raw_lineage(table, read, self.method))
+            rows = spool.scan(table.name, table.schema)
+            extractions[table.name] = self._extraction(
+                table, window, read, rows, reading, rest.counts[table.name]
+            )
+        return extractions
+
+    def _extraction(
+        self,
+        table: Table,
+        window: Window,
+        read: pl.LazyFrame,
+        rows: pl.LazyFrame,
+        reading: Reading,
+        left_out: dict[str, int] | None = None,
+    ) -> Extraction:
+        rows_read, row_count = (
+            frame.select(pl.len()).collect(engine="streaming").item() for frame in (read, rows)
+        )
+        extraction = Extraction(
+            frame=rows,
+            row_count=row_count,
+            covered=reading.covered,
+            counts={
+                **reading.counts,
+                **(left_out or {}),
+                "rows_of_these_days": rows_read,
+                "rows_merged": rows_read - row_count,
+            },
+            notes=reading.notes(),
+        )
+        extraction.require_coverage(
+            window,
+            f"rows for {table.name} in {self.uri}",
+            "Extract these days, or mine the days that are there.",
+        )
+        return extraction
+
+    def _location(self) -> Location:
+        resource = S3Resource(region_name=self.s3_region, endpoint_url=self.s3_endpoint_url)
+        return locate(
+            self.uri,
+            region=self.s3_region,
+            endpoint_url=self.s3_endpoint_url,
+            client=resource.get_client,
+        )
+
+
+def _lineage_events(
+    batch: list[lineage_objects.LineageObject], rest: rest_lineage.RestEvents, reading: Reading
+) -> list[tuple[Table, pl.LazyFrame]]:
+    system_rows = []
+    for item in batch:
+        if isinstance(item, rest_lineage.Answers):
+            rest.add(item)
+            # A snapshot without a recent edge still knows all days up to its own.
+            reading.cover(None, item.extracted_on)
+        else:
+            system_rows.append(item)
+    answers = [(table, rest.frames(table)) for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)]
+    return [*lineage.events(system_rows), *answers]
