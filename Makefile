@@ -44,6 +44,7 @@ check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python benchmarks/warehouse.py
 
 # The lock files hold hashes and no address; versions already locked are kept.
 lock: $(VENV)/.dev

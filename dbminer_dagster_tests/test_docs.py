@@ -19,10 +19,11 @@ from sample_generator import generate
 from dbminer_dagster.automation import jobs, schedules
 from dbminer_dagster.checks.quality import DESCRIPTIONS
 from dbminer_dagster.cli import main
+from dbminer_dagster.databricks.connection import Connection
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.mining.popularity import LEVELS
 from dbminer_dagster.preflight import descriptions as preflight
-from dbminer_dagster.settings import ENV_FILE, Settings, load_settings, variables
+from dbminer_dagster.settings import ENV_FILE, AuthType, Settings, load_settings, variables
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline
 
@@ -86,7 +87,8 @@ def shown_default(value: Any) -> str:
 
 def blocks(language: str, document: str = README) -> list[str]:
     """The fenced blocks of this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    return [content for found, content in fenced if found == language]
 
 
 @pytest.fixture
@@ -277,6 +279,20 @@ def test_example_of_an_env_file_is_valid(
         if getattr(loaded, name) != getattr(defaults, name)
     }
     assert changed == {line.partition("=")[0] for line in example.split()}
+
+
+def test_each_way_to_sign_in_has_its_example(
+    tmp_path: Path, defaults: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's examples of a workspace sign in by a token and by both service principals."""
+    monkeypatch.chdir(tmp_path)
+    ways = []
+    for example in (block for block in blocks("") if block.startswith("DATABRICKS_HOST")):
+        Path(ENV_FILE).write_text(example)
+        ways.append(Connection.from_settings(load_settings()).auth_type)
+
+    assert defaults.lineage_method == "system_table"
+    assert ways == list(AuthType)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,7 +6,8 @@ from threading import Event
 
 import pytest
 
-from dbminer_dagster.errors import LocationError, SettingsError
+from dbminer_dagster.errors import LocationError, SettingsError, StatementError
+from dbminer_dagster.preflight import runner
 from dbminer_dagster.preflight.model import Answer, Finding, Probe, Stage, Status, verdict
 from dbminer_dagster.preflight.runner import run_probes, with_needs
 
@@ -51,6 +52,35 @@ def test_each_probe_is_asked_once() -> None:
 
     assert len(list(run_probes([first, first]))) == 1
     assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("retryable", "failures", "asked", "status"),
+    [
+        (True, 2, 3, Status.PASSED),
+        (True, 3, 3, Status.FAILED),
+        (False, 1, 1, Status.FAILED),
+    ],
+)
+def test_a_bad_network_is_asked_again(
+    retryable: bool,
+    failures: int,
+    asked: int,
+    status: Status,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A probe that failed for a cause that may pass is asked twice more, any other is not."""
+    monkeypatch.setattr(runner, "WAITS_SECONDS", (0.01, 0.01))
+    asks = []
+
+    def ask() -> Answer:
+        asks.append(1)
+        if len(asks) <= failures:
+            raise StatementError("The connection broke.", "Run again.", retryable=retryable)
+        return FINE
+
+    assert only(list(run_probes([probe("broken", ask=ask)]))).status is status
+    assert len(asks) == asked
 
 
 def test_a_failure_skips_what_depends_on_it() -> None:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from databricks.sql.backend import thrift_backend
 
+from dbminer_dagster.databricks import warehouse
+from dbminer_dagster.preflight import runner
 from dbminer_dagster.resources.databricks import DatabricksResource
-from dbminer_dagster.resources.system_tables import SystemTableExtractor
+from dbminer_dagster.resources.system_tables import SystemTableExtractor, attempts
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.offline_files import Row
@@ -44,3 +47,13 @@ def load(
         if rows:
             emulator.load_rows(name, rows)
     return extractor()
+
+
+def wait_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens all waits before another attempt; the connector's own is five seconds or more."""
+    shortest = (float, 0.1, 0.1, 3600.0)
+    monkeypatch.setitem(thrift_backend._retry_policy, "_retry_delay_max", shortest)  # noqa: SLF001
+    for name in ("_retry_delay_min", "_retry_delay_max"):
+        monkeypatch.setitem(warehouse._NETWORK, name, 0.1)  # noqa: SLF001
+    for module in (attempts, runner):
+        monkeypatch.setattr(module, "WAITS_SECONDS", (0.1,) * len(module.WAITS_SECONDS))

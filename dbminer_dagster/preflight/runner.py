@@ -8,6 +8,9 @@ from threading import Thread
 from dbminer_dagster.errors import DbminerError, SettingsError, WorkspaceError
 from dbminer_dagster.preflight.model import Answer, Finding, Probe, Status
 
+WAITS_SECONDS = (1, 5)
+"""Before a probe asks again what a bad network kept from it."""
+
 
 def run_probes(probes: Iterable[Probe]) -> Iterator[Finding]:
     """One finding for each probe, by stage.
@@ -63,7 +66,7 @@ def _asked(probe: Probe) -> Finding:
 
 def _ask(probe: Probe, asked: "Future[Answer]") -> None:
     try:
-        answer = probe.ask()
+        answer = _persistent(probe)
     except WorkspaceError as error:
         answer = _failed(probe, error.what, error.remedy)
     except DbminerError as error:
@@ -74,6 +77,17 @@ def _ask(probe: Probe, asked: "Future[Answer]") -> None:
         text = f"Unexpected {type(error).__name__}: {error}"
         answer = _failed(probe, text, "Please report it with this text.")
     asked.set_result(answer)
+
+
+def _persistent(probe: Probe) -> Answer:
+    for wait_seconds in WAITS_SECONDS:
+        try:
+            return probe.ask()
+        except WorkspaceError as error:
+            if not error.retryable:
+                raise
+        time.sleep(wait_seconds)
+    return probe.ask()
 
 
 def _split(message: str) -> tuple[str, str]:
