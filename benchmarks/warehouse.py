@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from measuring import Cost, in_fresh_process
 from report import machine, markdown_table
-from stages import RAW_STAGES, prepared_run
+from stages import RAW_LINEAGE, RAW_STAGES, Stage, prepared_run
 from warehouse_rows import generated
 from warehouse_server import Statement, served
 from workspace import Size, Workspace
 
+WHOLE_DAY = Stage("both, in one process", ("raw_query_history", *RAW_LINEAGE))
 HEADER = ("what is read, and how", "rows", "s", "rows/s", "ratio", "CPU s", "peak MB")
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         os.environ.update(warehouse.environment)
         measured = [
             _Compared(stage.name, *_measured(workspace, stage, warehouse.statements))
-            for stage in RAW_STAGES
+            for stage in (*RAW_STAGES, WHOLE_DAY)
         ]
     report = _as_markdown(measured, options)
     print(report)
@@ -83,7 +83,7 @@ class _Compared:
 
 
 def _measured(
-    workspace: Workspace, stage: Any, statements_since: Callable[[], list[Statement]]
+    workspace: Workspace, stage: Stage, statements_since: Callable[[], list[Statement]]
 ) -> tuple[int, Cost, Cost]:
     workspace.clear()
     statements_since()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "end_to_end.py"
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 WINDOW_DAYS = 3
 SIZE = {"statements": 2000, "templates": 300, "users": 60, "tables": 200, "sample": 50}
 COUNTS = ("rows in", "s", "rows/s", "CPU s", "peak MB")
@@ -29,18 +29,29 @@ def number(cell: str) -> float:
     return float(cell.replace(",", ""))
 
 
-def test_every_stage_has_positive_figures_and_no_row_is_lost(tmp_path: Path) -> None:
-    """Every stage reports positive figures, and hands on all rows that the next one counts."""
-    report = tmp_path / "report.md"
-    options = {**SIZE, "window-days": WINDOW_DAYS, "work-dir": tmp_path, "write": report}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+def printed_by(script: str, folder: Path, options: dict[str, object]) -> str:
+    """What a benchmark prints, which is what it writes."""
+    report = folder / "report.md"
+    words = [
+        word
+        for name, value in {**options, "write": report}.items()
+        for word in (f"--{name}", str(value))
+    ]
     done = subprocess.run(
-        [sys.executable, SCRIPT, *words], check=False, capture_output=True, text=True
+        [sys.executable, SCRIPTS / script, *words], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == report.read_text()
+    return done.stdout
 
-    rows = tables_of(done.stdout)
+
+def test_every_stage_has_positive_figures_and_no_row_is_lost(tmp_path: Path) -> None:
+    """Every stage reports positive figures, and hands on all rows that the next one counts."""
+    printed = printed_by(
+        "end_to_end.py", tmp_path, {**SIZE, "window-days": WINDOW_DAYS, "work-dir": tmp_path}
+    )
+
+    rows = tables_of(printed)
     stages = {name: row for name, row in rows.items() if "peak MB" in row}
     assert len(stages) == 11
     figures = [number(row[column]) for row in stages.values() for column in COUNTS]
@@ -58,3 +69,18 @@ def test_every_stage_has_positive_figures_and_no_row_is_lost(tmp_path: Path) -> 
     assert number(stages["usage, no template known"]["biggest worker MB"]) > 0
     assert number(stages["usage, all templates known"]["biggest worker MB"]) == 0
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_warehouse_gives_both_ways_the_same_rows(tmp_path: Path) -> None:
+    """Both ways read the same rows: all statements, and each distinct event."""
+    size = {"statements": 3000, "lineage-rows": 10_000, "work-dir": tmp_path}
+
+    rows = tables_of(printed_by("warehouse.py", tmp_path, size))
+
+    read = {name: number(row["rows"]) for name, row in rows.items()}
+    ways = ("dbminer, into Delta tables", "`fetchall_arrow`")
+    for way in ways:
+        assert read[f"raw query history: {way}"] == 3000
+        assert read[f"raw lineage: {way}"] == 8000
+        assert read[f"both, in one process: {way}"] == 11_000
+    assert min(number(row[column]) for row in rows.values() for column in ("s", "peak MB")) > 0

@@ -290,3 +290,13 @@ def test_worker_processes_do_without_dagster(module: str, tmp_path: Path) -> Non
     script = f"import sys, {module}; sys.exit('dagster' in sys.modules)"
 
     assert python(script, tmp_path, DBMINER_SCHEDULE="daily").returncode == 0
+
+
+def test_loading_does_without_the_clients_of_databricks(tmp_path: Path) -> None:
+    """Definitions load without the SDK and the SQL connector, which take seconds and memory."""
+    script = (
+        "import sys, dbminer_dagster.definitions; "
+        "sys.exit(bool({'databricks.sdk', 'databricks.sql'} & sys.modules.keys()))"
+    )
+
+    assert python(script, tmp_path, DBMINER_SCHEDULE="daily").returncode == 0

@@ -1,12 +1,14 @@
 """The Databricks workspace as a Dagster resource."""
 
-from typing import Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
-from pydantic import PrivateAttr
 
-from dbminer_dagster.databricks.connection import Connection
 from dbminer_dagster.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from dbminer_dagster.databricks.connection import Connection
 
 
 class DatabricksResource(dg.ConfigurableResource):
@@ -23,7 +25,6 @@ class DatabricksResource(dg.ConfigurableResource):
     arm_tenant_id: str | None = None
     azure_resource_id: str | None = None
     warehouse_id: str | None = None
-    _connection: Connection | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -38,22 +39,23 @@ class DatabricksResource(dg.ConfigurableResource):
             warehouse_id=settings.warehouse_id,
         )
 
-    @property
-    def connection(self) -> Connection:
+    @cached_property
+    def connection(self) -> "Connection":
         """The connection, made once; nothing is asked of the workspace before it is used.
 
         Raises:
             SettingsError: The host or credentials are missing, ambiguous, or would travel
                 unencrypted.
         """
-        if self._connection is None:
-            settings = load_settings(
-                databricks_host=self.host,
-                databricks_auth_type=self.auth_type,
-                databricks_client_id=self.client_id,
-                arm_client_id=self.arm_client_id,
-                arm_tenant_id=self.arm_tenant_id,
-                databricks_azure_resource_id=self.azure_resource_id,
-            )
-            self._connection = Connection.from_settings(settings)
-        return self._connection
+        # Databricks' clients take seconds to import, and not every process talks to a workspace.
+        from dbminer_dagster.databricks.connection import Connection
+
+        settings = load_settings(
+            databricks_host=self.host,
+            databricks_auth_type=self.auth_type,
+            databricks_client_id=self.client_id,
+            arm_client_id=self.arm_client_id,
+            arm_tenant_id=self.arm_tenant_id,
+            databricks_azure_resource_id=self.azure_resource_id,
+        )
+        return Connection.from_settings(settings)

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
-from dbminer_dagster.databricks.connection import Connection
-from dbminer_dagster.databricks.warehouse import Warehouse
 from dbminer_dagster.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from dbminer_dagster.databricks.connection import Connection
+    from dbminer_dagster.databricks.warehouse import Warehouse
 
 WAITS_SECONDS = (1, 5, 20)
 """Before each further attempt; the client has waited and tried by itself before that."""
@@ -17,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def attempts(
-    connection: Connection, warehouse_id: str, what: str, work: Callable[[Warehouse], Result]
+    connection: "Connection", warehouse_id: str, what: str, work: "Callable[[Warehouse], Result]"
 ) -> Result:
     """Does the work in a session of its own, and again in a fresh one where that may help.
 

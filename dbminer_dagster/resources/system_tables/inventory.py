@@ -6,13 +6,12 @@ run: whoever may not read it has names and paths resolved by lineage alone.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.databricks.connection import Connection
 from dbminer_dagster.databricks.system_tables import SYSTEM_CATALOG, quoted
-from dbminer_dagster.databricks.warehouse import Warehouse
 from dbminer_dagster.errors import AccessDeniedError, StatementError
 from dbminer_dagster.mining import resolution
 from dbminer_dagster.mining.filters import glob_pattern
@@ -21,6 +20,10 @@ from dbminer_dagster.resources.system_tables.attempts import attempts
 from dbminer_dagster.schemas import KNOWN_TABLES, STRINGS, UTC_TIME
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
+
+if TYPE_CHECKING:
+    from dbminer_dagster.databricks.connection import Connection
+    from dbminer_dagster.databricks.warehouse import Warehouse
 
 PARTS = ("table_catalog", "table_schema", "table_name")
 TABLES_SCHEMA = pl.Schema(
@@ -33,7 +36,7 @@ COLUMNS_SCHEMA = pl.Schema({**dict.fromkeys(PARTS, pl.String), "columns": STRING
 
 
 def read_inventory(
-    connection: Connection,
+    connection: "Connection",
     warehouse_id: str,
     excluded_catalogs: Sequence[str],
     read_at: datetime,
@@ -111,10 +114,10 @@ def _statement(view: str, selected: Sequence[str], condition: str) -> str:
 
 def _spooling(
     statement: str, parameters: dict[str, str], spool: Spool, name: str, schema: pl.Schema
-) -> Callable[[Warehouse], None]:
+) -> "Callable[[Warehouse], None]":
     """The work that spools the result of a statement; it leaves no part behind if it fails."""
 
-    def work(warehouse: Warehouse) -> None:
+    def work(warehouse: "Warehouse") -> None:
         dg.get_dagster_logger().debug(statement)
         with spool.all_or_nothing(name):
             for batch in warehouse.batches(statement, parameters):

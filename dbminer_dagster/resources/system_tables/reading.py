@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.databricks.connection import Connection
-from dbminer_dagster.databricks.warehouse import Warehouse
 from dbminer_dagster.errors import CutOffError
 from dbminer_dagster.resources.system_tables.attempts import attempts
 from dbminer_dagster.resources.system_tables.columns import FoundColumns
 from dbminer_dagster.resources.system_tables.source import SOURCE_ROWS, Source
 from dbminer_dagster.spool import Spool
 from dbminer_dagster.windows import Window
+
+if TYPE_CHECKING:
+    from dbminer_dagster.databricks.connection import Connection
+    from dbminer_dagster.databricks.warehouse import Warehouse
 
 CHUNK_ROWS = 5_000_000
 """Rows of the source that one statement may read, unless a single day has more."""
@@ -55,7 +57,7 @@ class SourceReader:
         spool: Takes the rows, under the name of the raw table.
     """
 
-    connection: Connection
+    connection: "Connection"
     warehouse_id: str
     source: Source
     spool: Spool
@@ -97,16 +99,16 @@ class SourceReader:
     def _log(self) -> logging.Logger:
         return dg.get_dagster_logger()
 
-    def _attempts(self, work: Callable[[Warehouse], Result]) -> Result:
+    def _attempts(self, work: "Callable[[Warehouse], Result]") -> Result:
         return attempts(self.connection, self.warehouse_id, self._name, work)
 
-    def _columns(self, warehouse: Warehouse) -> FoundColumns:
+    def _columns(self, warehouse: "Warehouse") -> FoundColumns:
         statement = self.source.columns_statement()
         self._log.debug(statement)
         nothing = pl.concat(warehouse.batches(statement))
         return FoundColumns(self.source.table, nothing.schema)
 
-    def _count(self, warehouse: Warehouse, window: Window) -> Counter[date]:
+    def _count(self, warehouse: "Warehouse", window: Window) -> Counter[date]:
         statement = self.source.counts_statement()
         self._log.debug(statement)
         rows = warehouse.rows(statement, self.source.parameters(window))
@@ -124,7 +126,7 @@ class SourceReader:
         return sum(self._read(part, found, counted) for part in parts)
 
     def _spool(
-        self, warehouse: Warehouse, window: Window, found: FoundColumns, counted: Counter[date]
+        self, warehouse: "Warehouse", window: Window, found: FoundColumns, counted: Counter[date]
     ) -> int:
         name, schema = self.source.raw.name, self.source.raw.schema
         statement = self.source.read_statement(found)
