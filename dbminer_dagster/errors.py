@@ -46,7 +46,7 @@ class BadLinesError(SourceError):
 
 
 class DayNotCoveredError(SourceError):
-    """The source holds no row of the requested days, and none after them."""
+    """Every requested day lies outside of the days that the source covers."""
 
 
 class MissingColumnsError(SourceError):
@@ -82,29 +82,20 @@ class SignInError(WorkspaceError):
 
 
 class AccessDeniedError(WorkspaceError):
-    """The principal lacks a privilege.
+    """The principal, or the owner of a view that it reads, lacks a privilege.
 
     Attributes:
-        privilege: Such as `USE SCHEMA`; None when unknown, as the others.
-        securable_type: Such as `SCHEMA`.
-        securable: Such as `system.access`.
-        grant: The `GRANT` statement that gives it to the principal, as in the remedy.
+        privilege: Such as `USE SCHEMA`; None when unknown, or when it is the owner of a view
+            who lacks it.
+        securable: Such as `system.access`; None as the privilege.
     """
 
     privilege: str | None = None
-    securable_type: str | None = None
     securable: str | None = None
-    grant: str | None = None
 
 
 class WarehouseError(WorkspaceError):
-    """The SQL warehouse cannot be used.
-
-    Attributes:
-        state: Its state in Databricks' words, such as `STOPPED`; None when unknown.
-    """
-
-    state: str | None = None
+    """The SQL warehouse cannot be used."""
 
 
 class StatementError(WorkspaceError):
@@ -112,11 +103,9 @@ class StatementError(WorkspaceError):
 
     Attributes:
         error_class: Databricks' error condition, such as `TABLE_OR_VIEW_NOT_FOUND`; or None.
-        sql_state: The five characters of its SQLSTATE; or None.
     """
 
     error_class: str | None = None
-    sql_state: str | None = None
 
 
 class StorageError(DbminerError):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.errors import DbminerError
+from dbminer_dagster.errors import DbminerError, WorkspaceError
 
 
 @contextmanager
@@ -18,7 +18,8 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except DbminerError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from None
+        may_pass = isinstance(error, WorkspaceError) and error.retryable
+        raise dg.Failure(description=str(error), allow_retries=may_pass) from None
     except (pl.exceptions.ComputeError, OSError) as error:
         raise dg.Failure(
             description=f"Rows could not be read or written: {str(error).strip()}. Nothing of "

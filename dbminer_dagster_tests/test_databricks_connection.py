@@ -11,19 +11,23 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import requests
+import urllib3.exceptions as urllib3_errors
 
 from dbminer_dagster.databricks import network
 from dbminer_dagster.databricks.addresses import workspace_url
 from dbminer_dagster.databricks.connection import Connection
 from dbminer_dagster.errors import (
     AccessDeniedError,
+    DbminerError,
     SettingsError,
     SignInError,
     WorkspaceUnreachableError,
 )
+from dbminer_dagster.failures import user_errors
 from dbminer_dagster.resources.databricks import DatabricksResource
 from dbminer_dagster.settings import AuthType, load_settings
-from dbminer_dagster_tests.databricks_emulator import Emulator
+from dbminer_dagster_tests.databricks_emulator import Emulator, run_emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault
 
 WAYS = [AuthType.PAT, AuthType.OAUTH_M2M, AuthType.AZURE_CLIENT_SECRET]
@@ -319,6 +323,73 @@ def test_host_that_refuses_fails_soon(connect: Environment) -> None:
     assert time.monotonic() - started < 20
     assert address in raised.value.what
     assert "DATABRICKS_HOST" in raised.value.remedy
+    assert not raised.value.retryable
+
+
+def test_host_that_is_gone_after_it_answered_is_worth_another_attempt(
+    connect: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gap in the network during a run is waited out: the next attempt may reach the host."""
+    monkeypatch.setattr(network, "_ATTEMPTS", 1)
+    with run_emulator() as emulator:
+        port, warehouse_id = int(emulator.host.rpartition(":")[2]), emulator.workspace.warehouse_id
+        connection = connect(emulator.environment("pat"))
+        assert connection.signed_in()
+    with pytest.raises(WorkspaceUnreachableError, match="accepts no connection") as raised:
+        connection.warehouse(warehouse_id).rows("SELECT 1")
+    assert raised.value.retryable
+    with run_emulator(port), connection.warehouse(warehouse_id) as warehouse:
+        assert warehouse.rows("SELECT 1 AS one") == [{"one": 1}]
+
+
+@pytest.mark.parametrize("way", [AuthType.OAUTH_M2M, AuthType.AZURE_CLIENT_SECRET])
+def test_token_that_cannot_be_renewed_during_a_gap_is_worth_another_attempt(
+    connect: Environment, monkeypatch: pytest.MonkeyPatch, way: AuthType
+) -> None:
+    """An endpoint that gave a token before and is not reached now may be reached again."""
+    monkeypatch.setattr(network, "_ATTEMPTS", 1)
+    with run_emulator() as emulator:
+        emulator.workspace.token_lifetime_s = 1.0
+        connection = connect(emulator.environment(way.value))
+        config = connection.client().config
+    time.sleep(1.1)
+    with pytest.raises(WorkspaceUnreachableError, match="accepts no connection") as raised:
+        config.authenticate()
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (requests.exceptions.SSLError("self-signed certificate"), False),
+        (requests.exceptions.ProxyError("Cannot connect to proxy"), True),
+        (requests.exceptions.ReadTimeout("timed out"), True),
+        (urllib3_errors.NameResolutionError("lake.example", None, socket.gaierror()), True),  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_certificate_is_the_one_thing_that_time_does_not_repair(
+    error: Exception, retryable: bool
+) -> None:
+    """Of a host that answered before, all but an untrusted certificate is worth another attempt."""
+    assert network.unreachable("https://lake.example", error).retryable == retryable
+    assert not network.unreachable("https://lake.example", error, reached=False).retryable
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (WorkspaceUnreachableError("It broke.", "Run again.", retryable=True), True),
+        (WorkspaceUnreachableError("No such host.", "Set DATABRICKS_HOST."), False),
+        (SettingsError("Set DATABRICKS_HOST."), False),
+    ],
+)
+def test_only_what_may_pass_is_left_to_retries_of_dagster(
+    error: DbminerError, retryable: bool
+) -> None:
+    """A run repeats a step for an error that may pass, and for no other of ours."""
+    with pytest.raises(dg.Failure, match=str(error)) as raised, user_errors():
+        raise error
+    assert raised.value.allow_retries == retryable
 
 
 def test_unknown_host_is_named(connect: Environment, monkeypatch: pytest.MonkeyPatch) -> None:

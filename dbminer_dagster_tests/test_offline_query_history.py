@@ -296,3 +296,12 @@ def test_the_order_of_the_input_never_matters(versions: list, random) -> None:  
 
     assert found.equals(once(shuffled))
     assert found.height == len({(row["statement_id"], row["workspace_id"]) for row in versions})
+
+
+def test_equal_hashes_are_not_equal_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements whose keys have the same hash by chance are all kept; versions are still one."""
+    monkeypatch.setattr(pl.Expr, "hash", lambda _: pl.lit(7, pl.UInt64))
+
+    found = read_rows(tmp_path, system_row("a"), system_row("b"), system_row("b", read_rows=1))
+
+    assert found.column("statement_id") == ["a", "b"]

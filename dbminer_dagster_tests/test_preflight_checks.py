@@ -137,6 +137,7 @@ def materialize(settings: Settings, asset: str) -> dg.ExecuteInProcessResult:
         ("raw_query_history", "system.query"),
         ("raw_table_lineage", "system.access"),
         ("raw_column_lineage", "system.access"),
+        ("known_tables", "system.access"),
     ],
 )
 def test_a_raw_asset_asks_before_it_extracts(
@@ -158,6 +159,29 @@ def test_a_raw_asset_asks_before_it_extracts(
     assert f"GRANT SELECT ON TABLE `system`.`{schema.split('.')[1]}`" in (data.description or "")
     assert data.metadata.keys() < DESCRIPTIONS.keys()
     assert not (tmp_path / "storage" / asset).exists()
+
+
+@pytest.mark.parametrize(("left_out", "asks"), [(set(), False), ({"warehouse_usable"}, True)])
+def test_a_part_of_the_checks_is_no_preflight(
+    databricks_emulator: Emulator, tmp_path: Path, left_out: set[str], *, asks: bool
+) -> None:
+    """A raw asset asks unless every check that blocks is in its run; advice makes no difference."""
+    settings = settings_of(
+        databricks_emulator, storage_uri=str(tmp_path / "storage"), start_date=FIRST_DAY
+    )
+    names = set(NAMES[Source.LINEAGE]) - ADVICE - left_out
+    keys = [dg.AssetCheckKey(dg.AssetKey(ASSETS[Source.LINEAGE]), name) for name in names]
+    selection = dg.AssetSelection.assets("raw_table_lineage") | dg.AssetSelection.checks(*keys)
+    job = dg.define_asset_job("some", selection=selection)
+    definitions = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[job]))
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        definitions.resolve_job_def("some").execute_in_process(
+            instance=instance, partition_key=str(FIRST_DAY), raise_on_error=False
+        )
+
+    texts = [each.text for each in databricks_emulator.statements]
+    assert texts.count("SELECT 1 AS one") == (2 if asks else 1)
 
 
 def test_a_failed_preflight_is_not_retried() -> None:

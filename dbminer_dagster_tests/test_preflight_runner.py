@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -19,7 +19,7 @@ def probe(
     *needs: Probe,
     ask: Callable[[], Answer] = lambda: FINE,
     stage: Stage = Stage.AUTHORISATION,
-    **changes: float | Callable[[], None],
+    **changes: float | Callable[[Thread], None],
 ) -> Probe:
     return Probe(name, stage, "try it", ask, needs=needs, **changes)  # pyright: ignore[reportArgumentType]
 
@@ -158,7 +158,7 @@ def test_a_slow_probe_is_given_up() -> None:
         done.wait(5)
         return FINE
 
-    slow = probe("slow", ask=wait, budget_seconds=0.05, abandon=abandoned.set)
+    slow = probe("slow", ask=wait, budget_seconds=0.05, abandon=lambda _: abandoned.set())
     start = time.monotonic()
 
     slow_finding, other = run_probes([slow, probe("other")])
@@ -169,6 +169,29 @@ def test_a_slow_probe_is_given_up() -> None:
     assert slow_finding.answer.text.startswith("No answer within")
     assert abandoned.is_set()
     assert other.status is Status.PASSED
+
+
+def test_a_probe_that_was_given_up_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was given up ends with its next error, be it one that may pass."""
+    monkeypatch.setattr(runner, "WAITS_SECONDS", (0.01, 0.01))
+    asks, threads, freed = [], [], Event()
+
+    def ask() -> Answer:
+        asks.append(1)
+        freed.wait(5)
+        raise StatementError("The session is closed.", "Run again.", retryable=True)
+
+    def abandon(asking: Thread) -> None:
+        threads.append(asking)
+        freed.set()
+
+    (finding,) = run_probes([probe("slow", ask=ask, budget_seconds=0.05, abandon=abandon)])
+
+    (asking,) = threads
+    asking.join(5)
+    assert finding.answer.text.startswith("No answer within")
+    assert not asking.is_alive()
+    assert asks == [1]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dbminer_dagster.preflight.model import Finding, Source, Status
+from dbminer_dagster.preflight.plan import planned
 from dbminer_dagster.settings import AuthType
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.preflight_runs import (
@@ -188,7 +189,7 @@ def test_a_missing_view_is_named_with_what_makes_it(databricks_emulator: Emulato
     assert "no governance.clones.column_lineage" in finding.answer.text
     assert "DBMINER_LINEAGE_CATALOG" in finding.remedy
     assert finding.answer.statements == (
-        "CREATE OR REPLACE VIEW `governance`.`clones`.`column_lineage` AS "
+        "CREATE VIEW `governance`.`clones`.`column_lineage` AS "
         "SELECT * FROM `system`.`access`.`column_lineage`",
     )
 
@@ -224,8 +225,10 @@ def test_a_missing_optional_column_warns(databricks_emulator: Emulator) -> None:
     assert "direct_access of system.access.column_lineage" in finding.answer.text
 
 
-def test_a_view_that_lacks_a_column_is_made_anew(databricks_emulator: Emulator) -> None:
-    """A clone without a required column is repaired by making the view again."""
+def test_a_view_that_lacks_a_required_column_is_left_to_its_owner(
+    databricks_emulator: Emulator,
+) -> None:
+    """No statement is printed that would replace a view, which may hide something on purpose."""
     clone(databricks_emulator, "column_lineage")
     databricks_emulator.create_view(
         "governance.clones.table_lineage",
@@ -236,10 +239,40 @@ def test_a_view_that_lacks_a_column_is_made_anew(databricks_emulator: Emulator) 
 
     finding = assert_only_failure(found, "required_columns_present")
     assert "source_table_full_name, target_table_full_name" in finding.answer.text
-    assert finding.answer.statements == (
-        "CREATE OR REPLACE VIEW `governance`.`clones`.`table_lineage` AS "
-        "SELECT * FROM `system`.`access`.`table_lineage`",
+    assert finding.remedy == "Let the owner of the view add these columns to its SELECT."
+
+
+def test_a_view_that_lacks_an_optional_column_may_stay(databricks_emulator: Emulator) -> None:
+    """What a clone leaves out without need is named, and nothing says to make the view again."""
+    load_rows(databricks_emulator)
+    columns = "workspace_id, statement_id, start_time, executed_by, execution_status"
+    databricks_emulator.create_view(
+        "governance.clones.query_history",
+        f"SELECT {columns}, statement_text, statement_type FROM system.query.history",
     )
+
+    found = ask(settings_of(databricks_emulator, **CLONES), Source.QUERY_HISTORY)
+
+    finding = found["required_columns_present"]
+    assert finding.status is Status.WARNING
+    assert "update_time of governance.clones.query_history" in finding.answer.text
+    assert "go on without" in finding.remedy
+    assert "VIEW" not in finding.remedy
+
+
+@pytest.mark.parametrize("source", Source)
+def test_all_statements_may_wait_for_the_warehouse(
+    databricks_emulator: Emulator, source: Source
+) -> None:
+    """Where nobody sits before it, each probe that runs a statement waits for a busy warehouse."""
+    names = {
+        *("warehouse_usable", READABLE[source], "source_is_fresh"),
+        *(() if source is Source.LINEAGE else ("statement_text_visible",)),
+    }
+    with planned(settings_of(databricks_emulator), [source], wait_seconds=600) as plans:
+        patient = {probe.name for probe in plans[source] if probe.budget_seconds == 600}
+
+    assert patient == names
 
 
 @pytest.mark.parametrize("source", Source)

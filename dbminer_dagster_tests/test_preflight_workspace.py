@@ -1,6 +1,8 @@
 """Preflight of a workspace: who may sign in where, and what each fault says."""
 
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -278,3 +280,36 @@ def test_a_warehouse_that_starts_too_slowly_is_given_up(databricks_emulator: Emu
     finding = assert_only_failure(found, "warehouse_usable")
     assert finding.answer.text.startswith("No answer within")
     assert finding.duration_ms < 1_400
+
+
+def test_a_probe_that_was_given_up_opens_no_session(databricks_emulator: Emulator) -> None:
+    """Given up while it asks for the state, the probe of the warehouse goes no further."""
+    slow = Fault("slow", "/api/2.0/sql/warehouses/*", delay_s=0.8)
+    databricks_emulator.faults.add(slow)
+
+    found = ask(settings_of(databricks_emulator), wait_seconds=0.3)
+
+    finding = assert_only_failure(found, "warehouse_usable")
+    for asking in threading.enumerate():
+        if asking.name == "warehouse_usable":
+            asking.join(5)
+    assert finding.answer.text.startswith("No answer within")
+    operations = [request.operation for request in databricks_emulator.requests]
+    assert "/api/2.0/sql/warehouses/" in "".join(operations)
+    assert "OpenSession" not in operations
+
+
+def test_a_session_that_opens_too_late_is_closed(databricks_emulator: Emulator) -> None:
+    """A session that a probe was opening when it was given up is closed once it is there."""
+    warehouse = databricks_emulator.workspace.warehouse
+    warehouse.state, warehouse.start_delay_s = "STOPPED", 0.8
+
+    found = ask(settings_of(databricks_emulator), wait_seconds=0.3)
+
+    assert_only_failure(found, "warehouse_usable")
+    operations: list[str] = []
+    give_up_at = time.monotonic() + 5
+    while "CloseSession" not in operations and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+        operations = [request.operation for request in databricks_emulator.requests]
+    assert operations.count("OpenSession") == operations.count("CloseSession") == 1

@@ -18,8 +18,9 @@ from dbminer_dagster.errors import (
     StatementError,
 )
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
-from dbminer_dagster.resources.system_tables import SystemTableExtractor
+from dbminer_dagster.resources.system_tables import SystemTableExtractor, reading
 from dbminer_dagster.resources.system_tables.reading import CHUNK_ROWS, chunks
+from dbminer_dagster.resources.system_tables.source import Source
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE
 from dbminer_dagster.spool import Spool, open_spool
 from dbminer_dagster.windows import Window
@@ -42,6 +43,7 @@ from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline, assert_same_tabl
 from dbminer_dagster_tests.warehouse import (
     COLUMN_LINEAGE,
     HISTORY,
+    TABLE_LINEAGE,
     extractor,
     load,
     sign_in,
@@ -190,6 +192,89 @@ def test_microseconds_before_midnight_count(emulator: Emulator) -> None:
 
     assert history_of(method, TODAY).column("statement_id") == inside
     assert lineage_of(method, TODAY)["raw_table_lineage"].column("statement_id") == inside
+
+
+def test_the_date_of_an_event_may_be_a_timestamp(emulator: Emulator) -> None:
+    """A clone that gives `event_date` as a TIMESTAMP is read as the system table is."""
+    load(emulator, lineage=[lineage_row(record_id=f"r-{n}") for n in range(3)])
+    emulator.create_view(
+        "gov.clones.table_lineage",
+        "SELECT * EXCEPT (event_date), date_trunc('DAY', event_time) AS event_date "
+        f"FROM {TABLE_LINEAGE}",
+    )
+    method = extractor(lineage_catalog="gov", lineage_schema="clones")
+
+    found = lineage_of(method, TODAY, [RAW_TABLE_LINEAGE])["raw_table_lineage"]
+
+    assert found.column("day") == [DAY]
+    assert found.extraction.counts["rows_read"] == 3
+
+
+def test_the_time_of_an_event_decides_its_day(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event whose `event_date` is a neighbour of its day is on its day, however it is mined."""
+    monkeypatch.setattr(reading, "CHUNK_ROWS", 2)
+    dated = {
+        "2026-01-05T23:59:59Z": "2026-01-06",
+        "2026-01-06T00:00:00Z": "2026-01-05",
+        "2026-01-06T10:00:00Z": "2026-01-06",
+        "2026-01-06T23:00:00Z": "2026-01-07",
+    }
+    rows = [
+        lineage_row(statement_id=time, event_time=time, event_date=day)
+        for time, day in dated.items()
+    ]
+    method = load(emulator, lineage=rows)
+    expected = {(time, date.fromisoformat(time[:10])) for time in dated}
+
+    def mined(window: Window) -> set[tuple]:
+        found = lineage_of(method, window, [RAW_TABLE_LINEAGE])["raw_table_lineage"]
+        return set(found.rows.select("statement_id", "day").iter_rows())
+
+    days = Window(DAY, date(2026, 1, 7))
+    assert mined(days) == expected
+    assert set.union(*(mined(Window.of_day(day)) for day in days)) == expected
+
+
+def test_rows_of_days_that_were_not_asked_for_fail(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A count of anything but a day of the window is an error, for its rows would not be read."""
+    monkeypatch.setattr(Source, "_day", "date_trunc('DAY', t.start_time)")
+
+    with pytest.raises(CutOffError, match=r"2026-01-05 was asked for.*2026-01-05 00:00:00.*Let `s"):
+        history_of(load(emulator, [system_row()]), TODAY)
+
+
+def test_fewer_rows_than_counted_fail(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that brings fewer rows in all than were counted is an error, whatever was left out."""
+    monkeypatch.setattr(reading, "chunks", lambda *_: [])
+
+    with pytest.raises(CutOffError, match=r"0 rows were read of 2026-01-05.*counted 1\."):
+        history_of(load(emulator, [system_row()]), TODAY)
+
+
+def test_a_statement_without_id_is_one(emulator: Emulator) -> None:
+    """Statements whose id is missing are all kept, for nothing tells that they are the same."""
+    rows = [system_row() | {"statement_id": None, "read_rows": n} for n in range(3)]
+
+    found = history_of(load(emulator, [*rows, system_row(), system_row()]), TODAY)
+
+    assert found.rows["statement_id"].null_count() == 3
+    assert found.rows.height == 4
+
+
+def test_the_latest_version_of_all_days_counts(emulator: Emulator) -> None:
+    """A statement whose versions start on two days comes out once, as it was updated last."""
+    rows = [
+        system_row(start_time=time, update_time=update)
+        for time, update in zip(
+            TIMES[:2], ("2026-01-08T12:00:00Z", "2026-01-07T12:00:00Z"), strict=True
+        )
+    ]
+
+    assert history_of(load(emulator, rows), WEEK).column("day") == [DAY]
 
 
 def test_lineage_may_be_cloned_alone(emulator: Emulator) -> None:
@@ -428,6 +513,37 @@ def test_a_consumer_that_stops_cancels_the_statement(emulator: Emulator, tmp_pat
 
     assert emulator.statements[-1].state in {"CANCELED", "CLOSED"}
     assert emulator.statements[-1].rows_sent < 120_000
+
+
+@pytest.mark.parametrize(
+    ("window", "covered"),
+    [
+        (Window.of_day(date(2026, 1, 6)), [6, 6]),
+        (Window(date(2026, 1, 4), date(2026, 1, 7)), [5, 6]),
+        (Window(date(2026, 1, 6), date(2026, 1, 10)), [6, 8]),
+        (Window(date(2026, 1, 4), date(2026, 1, 10)), [5, 8]),
+        (Window(date(2026, 1, 5), date(2026, 1, 9)), [5, 8]),
+    ],
+    ids=str,
+)
+def test_an_empty_day_costs_no_scan(window: Window, covered: list[int], emulator: Emulator) -> None:
+    """Whether an empty day is covered is told by any one row beyond it, not by all rows."""
+    times = ("2026-01-05T12:00:00Z", "2026-01-08T12:00:00Z")
+    # The days of tables and of columns count together, whatever `event_date` says of midnight.
+    method = load(
+        emulator,
+        [system_row(time, start_time=time) for time in times],
+        [
+            lineage_row(event_time=times[0], event_date="2026-01-06"),
+            column_row(event_time=times[1], event_date="2026-01-07"),
+        ],
+    )
+    expected = tuple(date(2026, 1, day) for day in covered)
+
+    assert history_of(method, window).extraction.covered == expected
+    for found in lineage_of(method, window).values():
+        assert found.extraction.covered == expected
+    assert not any("bounds of" in text for text in texts(emulator))
 
 
 def test_older_days_than_kept_are_refused(emulator: Emulator) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from dbminer_dagster.errors import CutOffError, StatementError
 from dbminer_dagster.resources.extractor import Inventory
 from dbminer_dagster.schemas import KNOWN_TABLES
 from dbminer_dagster.spool import open_spool
@@ -15,7 +16,7 @@ from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault, FaultKind
 from dbminer_dagster_tests.offline_files import lineage_row, system_row
 from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline
-from dbminer_dagster_tests.warehouse import extractor, load, sign_in
+from dbminer_dagster_tests.warehouse import extractor, load, sign_in, wait_less
 
 TABLES, COLUMNS = (f"system.information_schema.{view}" for view in ("tables", "columns"))
 READ_AT = datetime(2026, 1, 9, 8, 30, 0, 123456, tzinfo=UTC)
@@ -100,18 +101,24 @@ def test_an_inventory_that_cannot_be_read_is_empty(emulator: Emulator) -> None:
     assert "last_altered" in found.notes[0]
 
 
-def test_tables_are_told_without_their_columns(emulator: Emulator) -> None:
-    """Where only the columns cannot be read, tables have none, and a note says why."""
-    list_table(emulator, "main", "s", "t", columns=("x",), storage_path="s3://lake/t")
-    emulator.faults.add(Fault("statement_canceled", "*`information_schema`.`columns`*"))
+@pytest.mark.parametrize("view", ["tables", "columns"])
+def test_a_statement_that_ended_half_way_fails(emulator: Emulator, view: str) -> None:
+    """What is no refusal is no inventory either: it would replace a good one by a worse."""
+    list_table(emulator, "main", "s", "t", columns=("x",))
+    emulator.faults.add(Fault("statement_canceled", f"*`information_schema`.`{view}`*"))
 
-    found, rows = read()
+    with pytest.raises(StatementError, match="cancel"):
+        read()
 
-    assert rows.select("table_name", "storage_path", "columns").rows() == [
-        ("main.s.t", "s3://lake/t", [])
-    ]
-    assert found.is_readable
-    assert f"{COLUMNS} could not be read." in found.notes[0]
+
+def test_a_result_that_was_cut_off_fails(emulator: Emulator) -> None:
+    """A list that lacks tables would make names look unique, and is refused with both counts."""
+    for schema in ("a", "b", "c"):
+        list_table(emulator, "main", schema, "t")
+    emulator.results.row_cut = 2
+
+    with pytest.raises(CutOffError, match=r"tables: the result held 2 of its 3 rows"):
+        read()
 
 
 def test_a_principal_that_sees_no_table_is_told_so(emulator: Emulator) -> None:
@@ -128,8 +135,11 @@ def test_a_principal_that_sees_no_table_is_told_so(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["503", "dropped_in_answer"])
-def test_a_fault_is_outlived(emulator: Emulator, kind: FaultKind) -> None:
+def test_a_fault_is_outlived(
+    emulator: Emulator, kind: FaultKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fault that passes costs an attempt, and no row stands twice."""
+    wait_less(monkeypatch)
     list_table(emulator, "main", "s", "t", columns=("x", "y"))
     emulator.faults.add(Fault(kind, "FetchResults"))
 

@@ -7,10 +7,12 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.assets.common import of_run, report_days, table_asset
+from dbminer_dagster.assets.guard import require_ready
 from dbminer_dagster.assets.raw import GROUP
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, warehouse_pool
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
+from dbminer_dagster.preflight.model import Source
 from dbminer_dagster.resources.extractor import Extractor
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import KNOWN_TABLES
@@ -37,6 +39,7 @@ def inventory_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         window, read_at = run_window(context), datetime.now(UTC)
         with user_errors(), open_spool() as spool:
             storage.tables.check_writable()
+            require_ready(context, settings, Source.LINEAGE)
             inventory = lineage_extractor.inventory(read_at, spool)
             for note in inventory.notes:
                 context.log.info(f"{KNOWN_TABLES.name}: {note}")

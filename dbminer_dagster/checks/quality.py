@@ -143,6 +143,9 @@ def _unique_keys(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
 
 def _repeated(storage: DeltaStorage, table: Table, day: date) -> pl.DataFrame:
     rows = storage.scan(table, Window.of_day(day))
+    if "statement_id" in table.key:
+        # Statements without an id cannot be told apart, and are all kept.
+        rows = rows.drop_nulls("statement_id")
     keyed = rows.select("day", *table.key, key_hash=pl.struct(table.key).hash())
     # Equal keys have equal hashes, which take a fraction of the memory of keys.
     hashes = keyed.group_by("key_hash").len().filter(pl.col("len") > 1).select("key_hash")

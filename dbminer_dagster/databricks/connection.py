@@ -31,6 +31,7 @@ class Connection:
     def __init__(self, host: str, credentials: Credentials) -> None:
         self.host = host
         self.credentials = credentials
+        self._reached = False
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Connection":
@@ -59,9 +60,11 @@ class Connection:
         """Asks the host for something that needs no sign-in.
 
         Raises:
-            WorkspaceUnreachableError: It does not answer, in less than half a minute.
+            WorkspaceUnreachableError: It does not answer, in less than half a minute; worth
+                another attempt if it has answered before.
         """
-        ask("GET", f"{self.host}/.well-known/databricks-config")
+        ask("GET", f"{self.host}/.well-known/databricks-config", reached=self._reached)
+        self._reached = True
 
     def client(self) -> WorkspaceClient:
         """The client for REST calls, made once; map its errors with `calling`.

@@ -40,12 +40,13 @@ class BusyError(Exception):
         self.retry_after_secs = int(after) if after.isdigit() else 1  # read by the SDK's `retried`
 
 
-def ask(method: str, url: str, **options: Any) -> requests.Response:
+def ask(method: str, url: str, *, reached: bool = False, **options: Any) -> requests.Response:
     """One request while signing in, repeated while the server is busy or breaks the connection.
 
     Args:
         method: Of HTTP.
         url: What is asked.
+        reached: Whether its host has answered before.
         **options: As of `requests.request`. Redirects are not followed.
 
     Raises:
@@ -70,7 +71,7 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
     try:
         return attempt()
     except (requests.RequestException, RuntimeError, TimeoutError) as error:
-        raise unreachable(url, error) from error
+        raise unreachable(url, error, reached=reached) from error
 
 
 def _without_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -84,16 +85,28 @@ def _is_transient(error: BaseException) -> str | None:
     return "broken connection" if broken and not certificate else None
 
 
-def unreachable(url: str, error: BaseException) -> WorkspaceUnreachableError:
+def unreachable(
+    url: str, error: BaseException, *, reached: bool = True
+) -> WorkspaceUnreachableError:
     """Says what a broken connection means, and what repairs it.
 
-    Worth another attempt is what broke on the way, not what could not even be begun.
+    Worth another attempt is what broke on the way, and a host that cannot be reached any more; one
+    that never answered is more likely a wrong setting, and a certificate does not change.
+
+    Args:
+        url: What was asked.
+        error: How that ended.
+        reached: Whether the host has answered before.
     """
     host = urlsplit(url).netloc
     for cause in _causes(error):
         for kinds, reason, remedy in _MEANINGS:
             if isinstance(cause, kinds):
-                return WorkspaceUnreachableError(f"{host} cannot be reached: {reason}.", remedy)
+                return WorkspaceUnreachableError(
+                    f"{host} cannot be reached: {reason}.",
+                    remedy,
+                    retryable=reached and kinds is not _CERTIFICATE,
+                )
         if isinstance(cause, BusyError):
             return WorkspaceUnreachableError(
                 f"{host} does not serve: {cause}.", "Try again later.", retryable=True
@@ -106,9 +119,10 @@ def unreachable(url: str, error: BaseException) -> WorkspaceUnreachableError:
 
 
 _CHECK_HOST = "Check DATABRICKS_HOST, the network, the proxy (HTTPS_PROXY) and its NO_PROXY."
+_CERTIFICATE = (requests.exceptions.SSLError, urllib3_errors.SSLError)
 _MEANINGS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
     (
-        (requests.exceptions.SSLError, urllib3_errors.SSLError),
+        _CERTIFICATE,
         "it does not show a certificate that is trusted",
         "Name the authority's file in REQUESTS_CA_BUNDLE and in SSL_CERT_FILE.",
     ),

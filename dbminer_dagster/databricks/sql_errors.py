@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from databricks.sql import exc
 from urllib3.exceptions import HTTPError
 
-from dbminer_dagster.databricks.access_errors import access_denied
+from dbminer_dagster.databricks.access_errors import access_denied, names_what_is_missing
 from dbminer_dagster.databricks.network import unreachable
 from dbminer_dagster.databricks.sign_in_errors import credentials_refused, is_about_sign_in
 from dbminer_dagster.databricks.signed_links import without_signatures
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from dbminer_dagster.databricks.connection import Connection
 
 _ERROR_CLASS = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]")
-_SQL_STATE = re.compile(r"SQLSTATE:? *([0-9A-Z]{5})")
+_SQL_STATE = re.compile(r"SQLSTATE:? *[0-9A-Z]{5}")
 _DENIAL = re.compile(r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|SQLSTATE:? *42501")
+_ABOUT_WAREHOUSE = re.compile(r"\bSQL (?:warehouse|endpoint)", re.IGNORECASE)
 _LOST = re.compile(
     r"link has expired|unexpectedly closed|have been skipped|Invalid (?:Session|Operation)Handle"
 )
@@ -59,9 +60,10 @@ def explain_sql(error: Exception, connection: "Connection", warehouse_id: str) -
         return _explain_request(error, connection, warehouse_id)
     text = str(error)
     if _DENIAL.search(text):
-        if re.search("warehouse|endpoint", text, re.IGNORECASE):
-            return warehouse_unusable(connection, warehouse_id, _shown(text), denied=True)
-        return access_denied(_shown(text), connection.principal, connection.host)
+        shown = _shown(text)
+        if _ABOUT_WAREHOUSE.search(shown) and not names_what_is_missing(shown):
+            return warehouse_unusable(connection, warehouse_id, shown, denied=True)
+        return access_denied(shown, connection.principal, connection.host)
     return _statement_error(text, warehouse_id)
 
 
@@ -91,7 +93,7 @@ def _statement_error(text: str, warehouse_id: str) -> StatementError:
     """The meaning of a text that the warehouse, or the connector itself, gave."""
     if _LOST.search(text):
         return _lost_result(_shown(text), warehouse_id)
-    found, state = _ERROR_CLASS.search(text), _SQL_STATE.search(text)
+    found = _ERROR_CLASS.search(text)
     error_class = found[1] if found else None
     if _CANCELED.search(text):
         error_class, text = "OPERATION_CANCELED", "it was cancelled"
@@ -105,7 +107,7 @@ def _statement_error(text: str, warehouse_id: str) -> StatementError:
         f"A statement failed on SQL warehouse {warehouse_id}: {_shown(text)}.",
         _REMEDIES.get(condition, fallback),
     )
-    error.error_class, error.sql_state = error_class, state[1] if state else None
+    error.error_class = error_class
     return error
 
 

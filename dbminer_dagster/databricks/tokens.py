@@ -46,6 +46,7 @@ class ClientCredentials(Refreshable):
         super().__init__(disable_async=False)
         self._credentials = credentials
         self._url = url
+        self._reached = False
         self._options: dict[str, Any] = {"data": {"grant_type": "client_credentials", **form}}
         if auth is not None:
             self._options["auth"] = auth
@@ -57,7 +58,8 @@ class ClientCredentials(Refreshable):
             SignInError: The endpoint gives none.
             WorkspaceUnreachableError: The endpoint does not answer.
         """
-        response = ask("POST", self._url, **self._options)
+        response = ask("POST", self._url, reached=self._reached, **self._options)
+        self._reached = True
         answer = _json(response)
         if "access_token" not in answer:
             error = str(answer.get("error") or f"HTTP {response.status_code}")

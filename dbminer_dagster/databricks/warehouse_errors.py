@@ -33,20 +33,17 @@ def warehouse_unusable(
     who, where = connection.principal, f"SQL warehouse {warehouse_id} at {connection.host}"
     if state == _DELETED:
         choice = f"one that {who} may use: {visible}" if visible else "another one"
-        error = WarehouseError(f"{where} does not exist.", f"Set DBMINER_WAREHOUSE_ID to {choice}.")
-    elif denied or state is None:
-        error = WarehouseError(
+        return WarehouseError(f"{where} does not exist.", f"Set DBMINER_WAREHOUSE_ID to {choice}.")
+    if denied or state is None:
+        return WarehouseError(
             f"{who} may not use {where}.",
             f"Let its owner or an admin give {who} the permission CAN USE on it.",
         )
-    else:
-        error = WarehouseError(
-            f"{where} does not serve: it is {state} ({text}).",
-            "Start it in the workspace and look at what it reports, or set DBMINER_WAREHOUSE_ID.",
-            retryable=True,
-        )
-    error.state = state
-    return error
+    return WarehouseError(
+        f"{where} does not serve: it is {state} ({text}).",
+        "Start it in the workspace and look at what it reports, or set DBMINER_WAREHOUSE_ID.",
+        retryable=True,
+    )
 
 
 def _state(client: "WorkspaceClient", warehouse_id: str) -> str | None:

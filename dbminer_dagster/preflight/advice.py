@@ -35,6 +35,7 @@ def freshness_probe(
         f"Select the newest {newest} of {' and '.join(table.full_name for table in tables)}.",
         lambda: _fresh(session, tables, newest),
         needs=(columns,),
+        budget_seconds=session.wait_seconds,
         abandon=session.abandon,
     )
 
@@ -91,6 +92,7 @@ def text_probe(session: WorkspaceSession, table: SystemTable, columns: Probe) ->
         f"{table.full_name}.",
         lambda: _text_visible(session, table),
         needs=(columns,),
+        budget_seconds=session.wait_seconds,
         abandon=session.abandon,
     )
 

@@ -26,12 +26,6 @@ _ENABLED = frozenset({"ENABLE_COMPLETED", "MANAGED"})
 _BEING_ENABLED = "ENABLE_INITIALIZED"
 
 
-def clone_line(table: SystemTable) -> str:
-    """The statement that makes the view."""
-    original = quoted(SYSTEM_CATALOG, *_ORIGINALS[table.name])
-    return f"CREATE OR REPLACE VIEW {table.quoted} AS SELECT * FROM {original}"  # noqa: S608 - names are quoted
-
-
 def not_found_answer(
     session: WorkspaceSession, absent: Mapping[SystemTable, StatementError]
 ) -> Answer:
@@ -46,7 +40,12 @@ def not_found_answer(
         Status.FAILED,
         f"Set DBMINER_{kind}_CATALOG and DBMINER_{kind}_SCHEMA to where the views are, or let who "
         "may read the system tables make them:",
-        tuple(clone_line(table) for table in absent),
+        tuple(
+            # Never OR REPLACE: a view that is there may hide rows and columns on purpose.
+            f"CREATE VIEW {table.quoted} AS "  # noqa: S608 - names are quoted
+            f"SELECT * FROM {quoted(SYSTEM_CATALOG, *_ORIGINALS[table.name])}"
+            for table in absent
+        ),
     )
 
 

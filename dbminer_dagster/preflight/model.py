@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from threading import Thread
 
 from dbminer_dagster.settings import ExtractionMethod
 
@@ -70,7 +71,7 @@ class Probe:
         ask: Asks; may raise any error, which the runner turns into an answer.
         needs: The probes that must not have failed before.
         budget_seconds: Time after which it is given up.
-        abandon: Frees what a probe that was given up still holds.
+        abandon: Frees what the thread of a probe that was given up still holds.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Probe:
     ask: Callable[[], Answer]
     needs: "tuple[Probe, ...]" = ()
     budget_seconds: float = 60
-    abandon: Callable[[], None] = lambda: None
+    abandon: Callable[[Thread], None] = lambda _: None
 
     @property
     def is_advisory(self) -> bool:

@@ -44,7 +44,7 @@ def preflight(
         settings: Say which method each source has, and where it is.
         sources: What to look at.
         choose: Whether a probe is wanted; what it needs is asked in any case.
-        wait_seconds: How long a warehouse that does not run may take to start.
+        wait_seconds: How long each probe may wait for a warehouse that starts or is busy.
     """
     with planned(settings, sources, wait_seconds) as plans:
         wanted = {
@@ -66,9 +66,9 @@ def planned(
 
     Nothing is reached before a probe is asked.
     """
-    session = WorkspaceSession(settings)
+    session = WorkspaceSession(settings, wait_seconds)
     shared = workspace_probes(session)
-    warehouse = warehouse_probe(session, shared, wait_seconds)
+    warehouse = warehouse_probe(session, shared)
     location = location_probe(settings)
 
     def probes(source: Source) -> list[Probe]:

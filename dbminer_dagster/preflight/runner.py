@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from threading import Thread
+from threading import Event, Thread
 
 from dbminer_dagster.errors import DbminerError, SettingsError, WorkspaceError
 from dbminer_dagster.preflight.model import Answer, Finding, Probe, Status
@@ -49,13 +49,17 @@ def _skipped(probe: Probe, blocker: Finding) -> Finding:
 def _asked(probe: Probe) -> Finding:
     start = time.monotonic()
     asked: Future[Answer] = Future()
+    given_up = Event()
     # A thread, since neither client can be told when to give up; a daemon, so that one which
     # hangs does not keep the process alive.
-    Thread(target=_ask, args=(probe, asked), daemon=True).start()
+    arguments = (probe, asked, given_up)
+    asking = Thread(target=_ask, args=arguments, name=probe.name, daemon=True)
+    asking.start()
     try:
         answer = asked.result(probe.budget_seconds)
     except TimeoutError:
-        probe.abandon()
+        given_up.set()
+        probe.abandon(asking)
         answer = _failed(
             probe,
             f"No answer within {probe.budget_seconds:.0f} seconds.",
@@ -64,9 +68,9 @@ def _asked(probe: Probe) -> Finding:
     return Finding(probe, answer, round((time.monotonic() - start) * 1000))
 
 
-def _ask(probe: Probe, asked: "Future[Answer]") -> None:
+def _ask(probe: Probe, asked: "Future[Answer]", given_up: Event) -> None:
     try:
-        answer = _persistent(probe)
+        answer = _persistent(probe, given_up)
     except WorkspaceError as error:
         answer = _failed(probe, error.what, error.remedy)
     except DbminerError as error:
@@ -79,14 +83,13 @@ def _ask(probe: Probe, asked: "Future[Answer]") -> None:
     asked.set_result(answer)
 
 
-def _persistent(probe: Probe) -> Answer:
+def _persistent(probe: Probe, given_up: Event) -> Answer:
     for wait_seconds in WAITS_SECONDS:
         try:
             return probe.ask()
         except WorkspaceError as error:
-            if not error.retryable:
+            if not error.retryable or given_up.wait(wait_seconds):
                 raise
-        time.sleep(wait_seconds)
     return probe.ask()
 
 

@@ -9,7 +9,7 @@ from dbminer_dagster.databricks.system_tables import (
 from dbminer_dagster.errors import AccessDeniedError, StatementError
 from dbminer_dagster.preflight.advice import freshness_probe, text_probe
 from dbminer_dagster.preflight.grants import denied_answer
-from dbminer_dagster.preflight.missing_tables import NOT_FOUND, clone_line, not_found_answer
+from dbminer_dagster.preflight.missing_tables import NOT_FOUND, not_found_answer
 from dbminer_dagster.preflight.model import Answer, Probe, Source, Stage, Status
 from dbminer_dagster.preflight.workspace import WorkspaceSession
 
@@ -29,6 +29,7 @@ def system_table_probes(session: WorkspaceSession, source: Source, warehouse: Pr
         f"Select all columns and no row of {names}.",
         reading.readable,
         needs=(warehouse,),
+        budget_seconds=session.wait_seconds,
         abandon=session.abandon,
     )
     columns = Probe(
@@ -82,28 +83,31 @@ class _Reading:
             return Answer(
                 f"Columns without which nothing can be mined are missing: {_listed(required)}.",
                 Status.FAILED,
-                self._remedy("nothing can be mined from it; set another method"),
-                self._clone_lines(required),
+                self._remedy(
+                    "Let the owner of the view add these columns to its SELECT.",
+                    "nothing can be mined from it; set another method",
+                ),
             )
         if any(optional.values()):
             return Answer(
                 f"All required columns are there; optional ones are missing: {_listed(optional)}.",
                 Status.WARNING,
-                self._remedy("what they tell stays empty; go on without"),
-                self._clone_lines(optional),
+                self._remedy(
+                    "What they tell stays empty: go on without, or let the owner of the view add "
+                    "them to its SELECT.",
+                    "what they tell stays empty; go on without",
+                ),
             )
         counts = ", ".join(
             f"{len(self._columns[table])} of {table.full_name}" for table in required
         )
         return Answer(f"Every column that dbminer reads is there; columns found: {counts}.")
 
-    def _remedy(self, otherwise: str) -> str:
+    def _remedy(self, of_clones: str, otherwise: str) -> str:
+        """In words: a statement would replace what the owner of a clone hides on purpose."""
         if any(table.is_clone for table in self._tables):
-            return "Whoever owns the views makes them again over the system tables of today:"
+            return of_clones
         return f"Databricks does not offer these columns in this workspace: {otherwise}."
-
-    def _clone_lines(self, missing: dict[SystemTable, frozenset[str]]) -> tuple[str, ...]:
-        return tuple(clone_line(table) for table in missing if missing[table] and table.is_clone)
 
 
 def _listed(missing: dict[SystemTable, frozenset[str]]) -> str:

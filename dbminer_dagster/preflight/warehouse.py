@@ -5,15 +5,12 @@ from dbminer_dagster.preflight.model import Answer, Probe, Stage
 from dbminer_dagster.preflight.workspace import WorkspaceSession
 
 
-def warehouse_probe(
-    session: WorkspaceSession, needs: tuple[Probe, ...], wait_seconds: float
-) -> Probe:
+def warehouse_probe(session: WorkspaceSession, needs: tuple[Probe, ...]) -> Probe:
     """The probe; it starts a warehouse that is stopped, and waits until it runs.
 
     Args:
         session: In which the statement runs.
         needs: What must not have failed before.
-        wait_seconds: How long.
     """
     named = session.settings.warehouse_id or "DBMINER_WAREHOUSE_ID, which is not set"
     return Probe(
@@ -22,7 +19,7 @@ def warehouse_probe(
         f"Ask for the state of SQL warehouse {named} and run SELECT 1.",
         lambda: _usable(session),
         needs=needs,
-        budget_seconds=wait_seconds,
+        budget_seconds=session.wait_seconds,
         abandon=session.abandon,
     )
 

@@ -1,7 +1,7 @@
 """Probes that every method on a workspace has, and the session that all of them share."""
 
 from functools import cached_property
-from threading import Thread
+from threading import Lock, Thread, current_thread
 from typing import TYPE_CHECKING
 
 from dbminer_dagster.preflight.model import Answer, Probe, Stage, Status
@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 
 class WorkspaceSession:
-    """One connection and one SQL session for all probes; made when the first one needs them."""
+    """One connection and one SQL session for all probes; made when the first one needs them.
 
-    def __init__(self, settings: Settings) -> None:
+    Attributes:
+        settings: What it is made from.
+        wait_seconds: How long a probe may wait for the warehouse.
+    """
+
+    def __init__(self, settings: Settings, wait_seconds: float) -> None:
         self.settings = settings
+        self.wait_seconds = wait_seconds
         self._warehouse: Warehouse | None = None
+        self._given_up: set[Thread] = set()
+        self._lock = Lock()
 
     @cached_property
     def connection(self) -> "Connection":
@@ -47,20 +55,43 @@ class WorkspaceSession:
 
     @property
     def warehouse(self) -> "Warehouse":
-        """The session on the SQL warehouse that the settings name."""
-        if self._warehouse is None:
-            self._warehouse = self.connection.warehouse(self.settings.warehouse_id or "")
-        return self._warehouse
+        """The session on the SQL warehouse that the settings name.
+
+        Raises:
+            RuntimeError: The probe that asks was given up; the session belongs to those after it.
+        """
+        connection = self.connection
+        with self._lock:
+            if current_thread() in self._given_up:
+                raise RuntimeError("The probe was given up.")
+            if self._warehouse is None:
+                self._warehouse = connection.warehouse(self.settings.warehouse_id or "")
+            return self._warehouse
 
     def close(self) -> None:
         """Closes the SQL session, which ends what still runs in it."""
-        warehouse, self._warehouse = self._warehouse, None
+        with self._lock:
+            warehouse, self._warehouse = self._warehouse, None
         if warehouse is not None:
             warehouse.close()
 
-    def abandon(self) -> None:
-        """The same without waiting, for a session that does not answer; the next one is new."""
-        Thread(target=self.close, daemon=True).start()
+    def abandon(self, asking: Thread) -> None:
+        """Closes the session of a thread that was given up, without waiting; the next one is new.
+
+        The thread may just be opening it, so that it is closed once more when the thread is over.
+        """
+        with self._lock:
+            self._given_up.add(asking)
+            warehouse, self._warehouse = self._warehouse, None
+        if warehouse is None:
+            return
+
+        def close() -> None:
+            warehouse.close()
+            asking.join()
+            warehouse.close()
+
+        Thread(target=close, daemon=True).start()
 
 
 def workspace_probes(session: WorkspaceSession) -> tuple[Probe, ...]:

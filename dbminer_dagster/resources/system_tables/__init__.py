@@ -99,10 +99,19 @@ class SystemTableExtractor(Extractor):
 def _covered(
     window: Window, readers: Sequence[SourceReader], reads: Sequence[SourceRead]
 ) -> tuple[date, date] | None:
-    """First and last day that any of the sources has rows of, as far as the window asks."""
-    if all(any(read.counted[day] for read in reads) for day in window):
-        return window.start, window.last_day
-    # An empty day may lie within what a source holds, or beyond.
+    """First and last day that the sources cover: of the window, or of all where it has none."""
+    days = [day for day in window if any(read.counted[day] for read in reads)]
+
+    def reaches(edge: date, *, before: bool) -> bool:
+        # An empty day may lie within what a source holds, or beyond.
+        return edge in days or any(reader.has_rows(window, before=before) for reader in readers)
+
+    from_start = reaches(window.start, before=True)
+    to_end = reaches(window.last_day, before=False)
+    if days or (from_start and to_end):
+        first = window.start if from_start else days[0]
+        return first, window.last_day if to_end else days[-1]
+    # Dear, but the run fails anyway, and its error tells them.
     bounds = [bound for reader in readers for bound in reader.bounds() or ()]
     return (min(bounds), max(bounds)) if bounds else None
 

@@ -1,7 +1,8 @@
 """The tables and columns of the metastore, from `system.information_schema`.
 
-It lists what the principal may see, and shows a path only to who may read it. So it never fails a
-run: whoever may not read it has names and paths resolved by lineage alone.
+It lists what the principal may see, and shows a path only to who may read it. A refusal fails no
+run: whoever may not read it has names and paths resolved by lineage alone. A result that is not
+whole does, for a name must not look unique because its namesake is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,10 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.databricks.system_tables import SYSTEM_CATALOG, quoted
-from dbminer_dagster.errors import AccessDeniedError, StatementError
+from dbminer_dagster.errors import AccessDeniedError, CutOffError, StatementError
 from dbminer_dagster.mining import resolution
 from dbminer_dagster.mining.filters import glob_pattern
+from dbminer_dagster.preflight.missing_tables import NOT_FOUND
 from dbminer_dagster.resources.extractor import Inventory
 from dbminer_dagster.resources.system_tables.attempts import attempts
 from dbminer_dagster.schemas import KNOWN_TABLES, STRINGS, UTC_TIME
@@ -32,6 +34,9 @@ TABLES_SCHEMA = pl.Schema(
         "last_altered": UTC_TIME,
     }
 )
+REFUSALS = NOT_FOUND | {"UNRESOLVED_COLUMN"}
+"""Error conditions that say that the views are not there as they are needed."""
+ALL_ROWS = "all_rows"
 COLUMNS_SCHEMA = pl.Schema({**dict.fromkeys(PARTS, pl.String), "columns": STRINGS})
 
 
@@ -51,32 +56,41 @@ def read_inventory(
             `information_schema` of any catalog.
         read_at: Now, in UTC.
         spool: Takes the rows.
-    """
-    notes = []
-    condition, parameters = _condition(excluded_catalogs)
 
-    def read(view: str, statement: str, schema: pl.Schema) -> bool:
+    Raises:
+        CutOffError: A result held fewer rows than it says itself.
+        WorkspaceError: A statement failed for another cause than a refusal.
+    """
+    condition, parameters = _condition(excluded_catalogs)
+    for view, statement, schema in (
+        ("tables", _tables_statement(condition), TABLES_SCHEMA),
+        ("columns", _columns_statement(condition), COLUMNS_SCHEMA),
+    ):
         name = f"{SYSTEM_CATALOG}.information_schema.{view}"
+        work = _spooling(statement, parameters, spool, view, schema)
         try:
-            work = _spooling(statement, parameters, spool, view, schema)
             attempts(connection, warehouse_id, name, work)
         except (AccessDeniedError, StatementError) as error:
-            notes.append(f"{name} could not be read. {error}")
-            return False
-        return True
-
-    if not read("tables", _tables_statement(condition), TABLES_SCHEMA):
-        return Inventory.without_rows(" ".join(notes), is_readable=False)
-    read("columns", _columns_statement(condition), COLUMNS_SCHEMA)
+            if not _is_refusal(error):
+                raise
+            note = f"{name} could not be read. {error}"
+            return Inventory.without_rows(note, is_readable=False)
     spool.write(KNOWN_TABLES.name, _rows(spool, read_at))
     rows = spool.scan(KNOWN_TABLES.name, _SCHEMA)
     row_count = rows.select(pl.len()).collect(engine="streaming").item()
+    notes = ()
     if not row_count:
-        notes.append(
+        notes = (
             f"{SYSTEM_CATALOG}.information_schema.tables lists no table: grant the principal "
-            "BROWSE or SELECT on the catalogs to have names and paths resolved by it."
+            "BROWSE or SELECT on the catalogs to have names and paths resolved by it.",
         )
-    return Inventory(rows, row_count, notes=tuple(notes))
+    return Inventory(rows, row_count, notes=notes)
+
+
+def _is_refusal(error: AccessDeniedError | StatementError) -> bool:
+    if isinstance(error, AccessDeniedError):
+        return True
+    return (error.error_class or "").partition(".")[0] in REFUSALS
 
 
 _SCHEMA = pl.Schema({name: dtype for name, dtype in KNOWN_TABLES.schema.items() if name != "day"})
@@ -108,7 +122,8 @@ def _statement(view: str, selected: Sequence[str], condition: str) -> str:
     source = quoted(SYSTEM_CATALOG, "information_schema", view)
     return (
         f"/* dbminer: {view} of {KNOWN_TABLES.name} */\n"
-        f"SELECT {', '.join(selected)}\nFROM {source} AS t\nWHERE {condition}"
+        f"SELECT {', '.join(selected)}, count(*) OVER () AS {ALL_ROWS}\n"
+        f"FROM {source} AS t\nWHERE {condition}"
     )
 
 
@@ -119,9 +134,18 @@ def _spooling(
 
     def work(warehouse: "Warehouse") -> None:
         dg.get_dagster_logger().debug(statement)
+        read = all_rows = 0
         with spool.all_or_nothing(name):
             for batch in warehouse.batches(statement, parameters):
                 spool.write(name, batch.select(pl.col(each).cast(schema[each]) for each in schema))
+                read += batch.height
+                all_rows = max([all_rows, *batch[ALL_ROWS].head(1)])
+            if read < all_rows:
+                raise CutOffError(
+                    f"{SYSTEM_CATALOG}.information_schema.{name}: the result held {read:,} of its "
+                    f"{all_rows:,} rows. Run the day again; if it stays so, look for a row limit "
+                    "on the warehouse."
+                )
 
     return work
 

@@ -77,7 +77,7 @@ def _listed(parts: Iterable[str], separator: str = ",") -> str:
 def _spelled(raw: Table, found: FoundColumns) -> dict[str, str]:
     """The columns of raw lineage, the time and the record, each as an expression."""
     columns = {
-        "day": found.sql("event_date"),
+        "day": f"CAST({found.sql('event_time')} AS DATE)",
         "event_time": found.sql("event_time"),
         "record_id": found.sql("record_id"),
         "entity_type": _entity_type(found),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
@@ -27,6 +27,10 @@ CHUNK_ROWS = 5_000_000
 """Rows of the source that one statement may read, unless a single day has more."""
 PART_BYTES = 16 * 2**20
 PROGRESS_SECONDS = 5
+REMEDY = (
+    "Run the day again; if it stays so, look for a row limit on the warehouse, or a view that is "
+    "being rebuilt."
+)
 
 Result = TypeVar("Result")
 
@@ -67,7 +71,8 @@ class SourceReader:
 
         Raises:
             MissingColumnsError: The source lacks columns that mining needs.
-            CutOffError: A result for a single day held fewer rows than were counted.
+            CutOffError: A result for a single day held fewer rows than were counted, or rows were
+                counted of days that were not asked for.
             SourceError: The workspace cannot give what was asked.
         """
         found, counted = self._attempts(
@@ -79,6 +84,11 @@ class SourceReader:
             f"in {len(parts):,} statements"
         )
         rows_read = sum(self._read(chunk, found, counted) for chunk in parts)
+        if rows_read < counted.total():
+            raise CutOffError(
+                f"{self._name}: {rows_read:,} rows were read of {window}, but the source had "
+                f"counted {counted.total():,}. {REMEDY}"
+            )
         return SourceRead(
             counted=counted, rows_read=rows_read, lacking=found.lacking(self.source.leaves)
         )
@@ -89,7 +99,13 @@ class SourceReader:
         self._log.debug(statement)
         (bounds,) = self._attempts(lambda warehouse: warehouse.rows(statement))
         first, last = bounds["first_known"], bounds["last_known"]
-        return None if first is None else (_day(first), _day(last))
+        return None if first is None else (first, last)
+
+    def has_rows(self, window: Window, *, before: bool) -> bool:
+        """Whether any row of the source lies before the window, or else after it."""
+        statement, binding = self.source.outside_statement(window, before=before)
+        self._log.debug(statement)
+        return bool(self._attempts(lambda warehouse: warehouse.rows(statement, binding)))
 
     @property
     def _name(self) -> str:
@@ -112,7 +128,14 @@ class SourceReader:
         statement = self.source.counts_statement()
         self._log.debug(statement)
         rows = warehouse.rows(statement, self.source.parameters(window))
-        return Counter({row["day"]: row["row_count"] for row in rows})
+        counted = Counter({row["day"]: row["row_count"] for row in rows})
+        if strays := counted.keys() - set(window):
+            raise CutOffError(
+                f"{self._name}: {window} was asked for, but rows were counted of "
+                f"{', '.join(sorted(map(str, strays)))}. Let `{self.source.time_column}` be a "
+                "TIMESTAMP, as in the system table."
+            )
+        return counted
 
     def _read(self, window: Window, found: FoundColumns, counted: Counter[date]) -> int:
         """Spools a chunk; one that was cut off in halves. Returns the rows that were read."""
@@ -153,8 +176,7 @@ class SourceReader:
             if read[day] < counted[day]:
                 raise CutOffError(
                     f"{self._name}: the result for {window} held {read[day]:,} rows of {day}, "
-                    f"but the source had counted {counted[day]:,}. Run the day again; if it stays "
-                    "so, look for a row limit on the warehouse, or a view that is being rebuilt."
+                    f"but the source had counted {counted[day]:,}. {REMEDY}"
                 )
 
 
@@ -181,7 +203,3 @@ def chunks(window: Window, counted: Mapping[date, int]) -> Iterator[Window]:
 def _halves(window: Window) -> tuple[Window, Window]:
     middle = window.start + (window.end - window.start) // 2
     return Window(window.start, middle), Window(middle, window.end)
-
-
-def _day(value: date | datetime) -> date:
-    return value.date() if isinstance(value, datetime) else value

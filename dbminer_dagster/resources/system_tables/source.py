@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -10,6 +10,11 @@ from dbminer_dagster.databricks.system_tables import SystemTable
 from dbminer_dagster.resources.system_tables.columns import FoundColumns
 from dbminer_dagster.schemas import Table
 from dbminer_dagster.windows import Window
+
+Binding = dict[str, date | datetime]
+
+DATE_SLACK = timedelta(days=1)
+"""How far the day that a source tells of an event may lie from the day of its time."""
 
 SOURCE_ROWS = "source_rows"
 """Column of what is read: how many rows of the source a row stands for."""
@@ -23,7 +28,8 @@ class Source:
         raw: The raw table.
         table: Where its rows come from.
         time_column: Column whose time decides the day.
-        date_column: Column of that day, if the source is partitioned by it.
+        date_column: Column of about that day, if the source is partitioned by it; it only spares
+            the source the reading of other days.
         leaves: The leaves of structs that are read, as `struct.leaf`.
         statement: The statement that reads, for the columns found and a condition.
         rows: A batch of its result in the columns of the raw table, types aside, and
@@ -50,27 +56,46 @@ class Source:
         )
 
     def bounds_statement(self) -> str:
-        """Gives the `first` and the `last` day, or time, of all rows."""
-        column = f"t.`{self.date_column or self.time_column}`"
+        """Gives the `first_known` and the `last_known` day of all rows."""
         return (
-            f"{self._comment('bounds')}SELECT min({column}) AS first_known, "
-            f"max({column}) AS last_known\nFROM {self.table.quoted} AS t"
+            f"{self._comment('bounds')}SELECT min({self._day}) AS first_known, "
+            f"max({self._day}) AS last_known\nFROM {self.table.quoted} AS t"
         )
+
+    def outside_statement(self, window: Window, *, before: bool) -> tuple[str, Binding]:
+        """Gives one row if any lies before the window, or else after it; and what to bind."""
+        sign, time, day = (
+            ("<", window.start_time, window.start)
+            if before
+            else (">=", window.end_time, window.last_day)
+        )
+        condition = f"t.`{self.time_column}` {sign} :bound_time"
+        binding: Binding = {"bound_time": time}
+        if self.date_column:
+            # A day of the window, which is `DATE_SLACK` wider than the days outside of it.
+            condition += f" AND t.`{self.date_column}` {sign[0]}= :bound_date"
+            binding["bound_date"] = day
+        statement = (
+            f"{self._comment('neighbours')}SELECT 1 AS found\n"
+            f"FROM {self.table.quoted} AS t\nWHERE {condition}\nLIMIT 1"
+        )
+        return statement, binding
 
     def read_statement(self, found: FoundColumns) -> str:
         """Gives the rows of the bound window, as `rows` takes them."""
         return self._comment("rows") + self.statement(found, self._condition)
 
-    def parameters(self, window: Window) -> dict[str, date | datetime]:
-        """What binds a window to the statements: half-open, in UTC."""
-        times = {"start_time": window.start_time, "end_time": window.end_time}
-        dates = {"start_date": window.start, "end_date": window.end} if self.date_column else {}
-        return {**times, **dates}
+    def parameters(self, window: Window) -> Binding:
+        """What binds a window to the statements: half-open, in UTC; dates `DATE_SLACK` wider."""
+        binding: Binding = {"start_time": window.start_time, "end_time": window.end_time}
+        if self.date_column:
+            binding["start_date"] = window.start - DATE_SLACK
+            binding["end_date"] = window.end + DATE_SLACK
+        return binding
 
     @property
     def _day(self) -> str:
-        if self.date_column:
-            return f"t.`{self.date_column}`"
+        # Sessions are in UTC.
         return f"CAST(t.`{self.time_column}` AS DATE)"
 
     @property
