@@ -59,6 +59,9 @@ def prepared_run(workspace: Workspace, stage: Stage, method: str = "offline") ->
 
     from dbminer_dagster.definitions import build_definitions
 
+    if method == "system_table":
+        import dbminer_dagster.databricks.connection  # noqa: F401 - a run imports it late
+
     definitions = build_definitions(
         workspace.settings(method), loggers={"console": dg.LoggerDefinition(_errors_only)}
     )
