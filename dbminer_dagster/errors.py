@@ -98,6 +98,17 @@ class WarehouseError(WorkspaceError):
     """The SQL warehouse cannot be used."""
 
 
+NOT_FOUND = frozenset(
+    {
+        "TABLE_OR_VIEW_NOT_FOUND",
+        "SCHEMA_NOT_FOUND",
+        "CATALOG_NOT_FOUND",
+        "NO_SUCH_CATALOG_EXCEPTION",
+    }
+)
+"""Databricks' error conditions for a table, or what it lies in, that does not exist."""
+
+
 class StatementError(WorkspaceError):
     """A SQL statement failed, or its result cannot be read.
 

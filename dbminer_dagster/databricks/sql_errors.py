@@ -14,7 +14,12 @@ from dbminer_dagster.databricks.network import unreachable
 from dbminer_dagster.databricks.sign_in_errors import credentials_refused, is_about_sign_in
 from dbminer_dagster.databricks.signed_links import without_signatures
 from dbminer_dagster.databricks.warehouse_errors import warehouse_unusable
-from dbminer_dagster.errors import DbminerError, StatementError, WorkspaceUnreachableError
+from dbminer_dagster.errors import (
+    NOT_FOUND,
+    DbminerError,
+    StatementError,
+    WorkspaceUnreachableError,
+)
 
 if TYPE_CHECKING:
     from dbminer_dagster.databricks.connection import Connection
@@ -31,14 +36,11 @@ _MORE = re.compile(r"\n\s*(?:at [\w.$]+\(|== SQL|If you |To tolerate )|Verify th
 _TOO_MANY = re.compile(r"too many (\d{3}) error responses")
 _FORBIDDEN = 403
 _LONGEST_TEXT = 600
-_NOT_FOUND = (
+_CORRECT_THE_NAME = (
     "Let an account admin enable the system schema, or correct DBMINER_LINEAGE_CATALOG, "
     "DBMINER_LINEAGE_SCHEMA, DBMINER_QUERY_HISTORY_CATALOG and DBMINER_QUERY_HISTORY_SCHEMA."
 )
-_REMEDIES = {
-    "TABLE_OR_VIEW_NOT_FOUND": _NOT_FOUND,
-    "SCHEMA_NOT_FOUND": _NOT_FOUND,
-    "NO_SUCH_CATALOG_EXCEPTION": _NOT_FOUND,
+_REMEDIES = dict.fromkeys(NOT_FOUND, _CORRECT_THE_NAME) | {
     "UNRESOLVED_COLUMN": "Let the view have the columns of the system table that it clones.",
     "UC_NOT_ENABLED": "Set DBMINER_WAREHOUSE_ID to a warehouse in a workspace with Unity Catalog.",
     "OPERATION_CANCELED": "Find out in the query history who cancelled it, and run again.",

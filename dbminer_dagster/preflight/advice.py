@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from dbminer_dagster.databricks.system_tables import SystemTable
 from dbminer_dagster.preflight.model import Answer, Probe, Source, Stage, Status
 from dbminer_dagster.preflight.workspace import WorkspaceSession
+from dbminer_dagster.resources.query_history_rows import REDACTED
 
 LOOK_BACK_DAYS = 30
 """How far back rows are looked for. Older ones would cost a scan, and no longer help."""
@@ -13,7 +14,6 @@ SAMPLED_STATEMENTS = 1_000
 HIDDEN_SHARE = 0.01
 """Share of statements without a text that is normal."""
 
-REDACTED = "<redacted>"
 _SECONDS_A_DAY = 24 * 3600
 
 

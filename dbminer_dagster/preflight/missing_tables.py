@@ -7,16 +7,6 @@ from dbminer_dagster.errors import AccessDeniedError, StatementError
 from dbminer_dagster.preflight.model import Answer, Status
 from dbminer_dagster.preflight.workspace import WorkspaceSession
 
-NOT_FOUND = frozenset(
-    {
-        "TABLE_OR_VIEW_NOT_FOUND",
-        "SCHEMA_NOT_FOUND",
-        "CATALOG_NOT_FOUND",
-        "NO_SUCH_CATALOG_EXCEPTION",
-    }
-)
-"""Error conditions of Databricks that say so."""
-
 _ORIGINALS = {
     "table_lineage": ("access", "table_lineage"),
     "column_lineage": ("access", "column_lineage"),

@@ -6,10 +6,10 @@ from dbminer_dagster.databricks.system_tables import (
     query_history,
     table_lineage,
 )
-from dbminer_dagster.errors import AccessDeniedError, StatementError
+from dbminer_dagster.errors import NOT_FOUND, AccessDeniedError, StatementError
 from dbminer_dagster.preflight.advice import freshness_probe, text_probe
 from dbminer_dagster.preflight.grants import denied_answer
-from dbminer_dagster.preflight.missing_tables import NOT_FOUND, not_found_answer
+from dbminer_dagster.preflight.missing_tables import not_found_answer
 from dbminer_dagster.preflight.model import Answer, Probe, Source, Stage, Status
 from dbminer_dagster.preflight.workspace import WorkspaceSession
 

@@ -13,10 +13,9 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.databricks.system_tables import SYSTEM_CATALOG, quoted
-from dbminer_dagster.errors import AccessDeniedError, CutOffError, StatementError
+from dbminer_dagster.errors import NOT_FOUND, AccessDeniedError, CutOffError, StatementError
 from dbminer_dagster.mining import resolution
 from dbminer_dagster.mining.filters import glob_pattern
-from dbminer_dagster.preflight.missing_tables import NOT_FOUND
 from dbminer_dagster.resources.extractor import Inventory
 from dbminer_dagster.resources.system_tables.attempts import attempts
 from dbminer_dagster.schemas import KNOWN_TABLES, STRINGS, UTC_TIME
