@@ -45,6 +45,8 @@ check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/warehouse.py
+	$(BIN)/python benchmarks/rest_lineage.py
+	$(BIN)/python benchmarks/rest_query_history.py
 
 # The lock files hold hashes and no address; versions already locked are kept.
 lock: $(VENV)/.dev

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import duckdb
 
+WORKSPACE_ID = "7405618923410267"
 FIRST_INSTANT = "TIMESTAMPTZ '2026-01-05 00:00:00+00'"
 TABLES, COLUMNS, USERS, TEMPLATES = 10_000, 40, 5_000, 20_000
 _HISTORY = f"""
-SELECT '7405618923410267' AS workspace_id,
+SELECT '{WORKSPACE_ID}' AS workspace_id,
     printf('01f10000-%08x-90c4-e25b6b3f02a9', i) AS statement_id,
     printf('01f20000-%06x', i // 20) AS session_id,
     printf('user.%d@larkfell.example', i % {USERS}) AS executed_by,
@@ -28,7 +29,7 @@ SELECT '7405618923410267' AS workspace_id,
 FROM range(?) AS r(i)"""  # noqa: S608 - numbers of this file
 # Every fifth row tells of the event before it once more, under another record id.
 _LINEAGE = f"""
-SELECT '7405618923410267' AS workspace_id,
+SELECT '{WORKSPACE_ID}' AS workspace_id,
     printf('%08x', i) AS record_id,
     i - (i % 5 = 4)::INT AS e,
     printf('01f10000-%08x-90c4-e25b6b3f02a9', e // 4) AS statement_id,

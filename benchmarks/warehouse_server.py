@@ -5,9 +5,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
+
+from warehouse_rows import WORKSPACE_ID
+
+NOW = datetime(2026, 1, 9, 12, tzinfo=UTC)
+"""The workspace's present: of query history REST gives the last 30 days alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,16 @@ class Served:
 
 
 @contextmanager
-def served(files: Mapping[str, Path]) -> Iterator[Served]:
-    """Runs a workspace over these Parquet files, by the name of their table."""
+def served(files: Mapping[str, Path], page_s: float = 0) -> Iterator[Served]:
+    """Runs a workspace over files.
+
+    Args:
+        files: Parquet files, by the name of their table.
+        page_s: How long a page of query history takes beyond the emulator's own work.
+    """
     context = multiprocessing.get_context("spawn")
     near, far = context.Pipe()
-    process = context.Process(target=_serve, args=(far, files), daemon=True)
+    process = context.Process(target=_serve, args=(far, files, page_s), daemon=True)
     process.start()
 
     def statements() -> list[Statement]:
@@ -50,11 +61,17 @@ def served(files: Mapping[str, Path]) -> Iterator[Served]:
         process.join()
 
 
-def _serve(pipe: Pipe, files: Mapping[str, Path]) -> None:
+def _serve(pipe: Pipe, files: Mapping[str, Path], page_s: float) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from dbminer_dagster_tests.databricks_emulator import run_emulator
+    from dbminer_dagster_tests.databricks_emulator.faults import Fault
 
     with run_emulator() as emulator:
+        emulator.workspace.workspace_id = WORKSPACE_ID
+        emulator.workspace.clock = lambda: NOW
+        if page_s:
+            history = "/api/2.0/sql/history/queries"
+            emulator.faults.add(Fault("slow", history, times=sys.maxsize, delay_s=page_s))
         for name, path in files.items():
             emulator.load_parquet(name, str(path))
         pipe.send(

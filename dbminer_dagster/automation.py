@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dbminer_dagster.assets.sources import SOURCE_ASSETS
+from dbminer_dagster.extract_job import extract_offline_files
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.parse_cache import CACHE_TABLE
 from dbminer_dagster.partitions import day_key
@@ -64,6 +65,7 @@ def jobs() -> list[Any]:
             selection=lineage_checks | history_checks,
             description="Asks the sources what is missing before a run, and what repairs it.",
         ),
+        extract_offline_files,
         maintain_tables,
     ]
 

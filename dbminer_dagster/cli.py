@@ -9,18 +9,20 @@ from datetime import UTC, date, datetime
 
 import click
 
+from dbminer_dagster.cli_extract import DAY, extract
 from dbminer_dagster.errors import DbminerError, SettingsError
 from dbminer_dagster.preflight.model import Verdict
 from dbminer_dagster.settings import Settings, load_settings
 from dbminer_dagster.windows import Window
-
-DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.group()
 @click.version_option(package_name="dbminer")
 def main() -> None:
     """Mines lineage, query history and popularity from Databricks."""
+
+
+main.add_command(extract)
 
 
 @main.command()

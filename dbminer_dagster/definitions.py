@@ -16,11 +16,13 @@ from dbminer_dagster.checks.preflight import preflight_checks
 from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.io_manager import DeltaIOManager
 from dbminer_dagster.resources.databricks import DatabricksResource
-from dbminer_dagster.resources.extractor import Extractor, UnavailableExtractor
+from dbminer_dagster.resources.extractor import Extractor
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.parser import ParserResource
+from dbminer_dagster.resources.rest_api import RestApiExtractor
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.resources.system_tables import SystemTableExtractor
+from dbminer_dagster.sensors import sensors
 from dbminer_dagster.settings import ExtractionMethod, Settings, load_settings
 
 
@@ -42,6 +44,7 @@ def build_definitions(
         asset_checks=[*preflight_checks(settings), *quality_checks(settings)],
         jobs=jobs(),
         schedules=schedules(settings),
+        sensors=sensors(settings),
         resources={
             "storage": storage,
             "parser": ParserResource(storage=storage),
@@ -77,9 +80,10 @@ def _extractor(settings: Settings, method: ExtractionMethod) -> Extractor:
             s3_region=settings.s3_region,
             s3_endpoint_url=settings.s3_endpoint_url,
         )
+    databricks = DatabricksResource.of(settings)
     if method is ExtractionMethod.SYSTEM_TABLE:
-        return SystemTableExtractor.of(settings, DatabricksResource.of(settings))
-    return UnavailableExtractor(wanted=method)
+        return SystemTableExtractor.of(settings, databricks)
+    return RestApiExtractor.of(settings, databricks)
 
 
 defs = build_definitions(load_settings())

@@ -9,6 +9,7 @@ DbminerError
 │   ├── DayNotCoveredError   the source holds no such day
 │   ├── MissingColumnsError  a system table lacks columns that mining needs
 │   ├── CutOffError          a result held fewer rows than the source
+│   ├── RequestBudgetError   the requests that a run may send are used up
 │   └── WorkspaceError       a Databricks workspace
 │       ├── WorkspaceUnreachableError  it does not answer, or not like a workspace
 │       ├── SignInError                it does not accept the credentials
@@ -57,6 +58,10 @@ class CutOffError(SourceError):
     """A result held fewer rows than the source had counted for its days."""
 
 
+class RequestBudgetError(SourceError):
+    """A run has sent as many requests as it may; the next one goes on."""
+
+
 class WorkspaceError(SourceError):
     """A Databricks workspace cannot give what was asked.
 
@@ -64,7 +69,10 @@ class WorkspaceError(SourceError):
         what: What failed and why.
         remedy: The one action that repairs it.
         retryable: Whether the same work may succeed when it is done again as a whole.
+        error_code: The code that a REST call was answered with, such as `ENDPOINT_NOT_FOUND`.
     """
+
+    error_code: str | None = None
 
     def __init__(self, what: str, remedy: str = "", *, retryable: bool = False) -> None:
         super().__init__(f"{what} {remedy}".strip())

@@ -209,6 +209,27 @@ class Settings(BaseSettings):
         "Bad lines that one extraction tolerates; each is reported.",
         ge=0,
     )
+    rest_tables_per_second: float = _setting(
+        "DBMINER_REST_TABLES_PER_SECOND",
+        50,
+        "Table-lineage requests a second that the method `rest_api` sends at most.",
+        gt=0,
+    )
+    rest_columns_per_second: float = _setting(
+        "DBMINER_REST_COLUMNS_PER_SECOND", 10, "The same for column lineage.", gt=0
+    )
+    rest_max_requests: int | None = _setting(
+        "DBMINER_REST_MAX_REQUESTS",
+        None,
+        "Lineage requests that one run may send; the next run goes on where it ended.",
+        ge=1,
+    )
+    work_folder: str = _setting(
+        "DBMINER_WORK_FOLDER",
+        "./dbminer_work",
+        "Local folder that keeps what the method `rest_api` and `dbminer extract` were answered, "
+        "until they have ended.",
+    )
     storage_uri: Uri = _setting(
         "DBMINER_STORAGE_URI",
         "./dbminer_data",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
@@ -29,7 +30,7 @@ def number(cell: str) -> float:
     return float(cell.replace(",", ""))
 
 
-def printed_by(script: str, folder: Path, options: dict[str, object]) -> str:
+def printed_by(script: str, folder: Path, options: Mapping[str, object]) -> str:
     """What a benchmark prints, which is what it writes."""
     report = folder / "report.md"
     words = [
@@ -84,3 +85,24 @@ def test_a_warehouse_gives_both_ways_the_same_rows(tmp_path: Path) -> None:
         assert read[f"raw lineage: {way}"] == 8000
         assert read[f"both, in one process: {way}"] == 11_000
     assert min(number(row[column]) for row in rows.values() for column in ("s", "peak MB")) > 0
+
+
+def test_rest_lineage_is_asked_within_the_limits(tmp_path: Path) -> None:
+    """A workspace with limits is asked for every table and every column of those with lineage."""
+    size = {"tables": 130, "columns": 40, "plain-tables": 20, "answer-ms": 1}
+
+    printed = printed_by("rest_lineage.py", tmp_path, size)
+
+    lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if "| 130 |" in line]
+    assert [cells[:3] for cells in lines] == [["dbminer", "130", "40"]]
+    assert number(lines[0][6]) == 1.31
+
+
+def test_rest_query_history_gives_both_ways_the_same_rows(tmp_path: Path) -> None:
+    """A plain client and dbminer read the same statements."""
+    printed = printed_by(
+        "rest_query_history.py", tmp_path, {"statements": 300, "work-dir": tmp_path}
+    )
+
+    counts = [row["statements"] for row in tables_of(printed).values() if "peak MB" in row]
+    assert set(counts) == {"300"}

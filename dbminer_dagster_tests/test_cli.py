@@ -102,9 +102,9 @@ def test_progress_is_short_lines_on_standard_error(offline: Path, tmp_path: Path
     [
         ({"DBMINER_OFFLINE_URI": "/no/such/folder"}, "The folder /no/such/folder does not exist"),
         ({"DBMINER_STORAGE_URI": "{file}/x"}, "cannot be written (Not a directory): give"),
-        ({"DBMINER_LINEAGE_METHOD": "rest_api"}, "Set DBMINER_LINEAGE_METHOD=offline"),
+        ({"DBMINER_LINEAGE_METHOD": "rest_api"}, "Set DATABRICKS_HOST to its URL"),
     ],
-    ids=["no folder", "storage not writable", "method not here"],
+    ids=["no folder", "storage not writable", "no host"],
 )
 def test_work_that_fails_says_why_once(
     wrong: dict[str, str], said: str, offline: Path, tmp_path: Path

@@ -15,7 +15,7 @@ from dbminer_dagster.mining.lineage import history_days
 from dbminer_dagster.schemas import TABLES
 from dbminer_dagster.settings import ExtractionMethod, load_settings
 from dbminer_dagster.windows import Window
-from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
+from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB
 
 SECRETS = {
     "DATABRICKS_TOKEN": "dapi-secret-one",
@@ -248,26 +248,13 @@ def test_jobs_select_what_their_names_say() -> None:
     assert not selected["mine_lineage"] & GROUPS["usage"]
 
 
-@pytest.mark.parametrize(
-    ("job", "method", "variables"),
-    [
-        (JOB, "rest_api", ["DBMINER_LINEAGE_METHOD", "DBMINER_QUERY_HISTORY_METHOD"]),
-        ("mine_lineage", "rest_api", ["DBMINER_LINEAGE_METHOD"]),
-    ],
-)
-def test_a_method_that_is_not_here_fails_with_its_remedy(
-    job: str, method: str, variables: list[str], tmp_path: Path
-) -> None:
-    """A method that this release lacks fails the run, and names the settings to change."""
-    pipeline = Pipeline("unused", str(tmp_path), lineage_method=method)
-
-    result = pipeline.mine(Window.of_day(FIRST_DAY), job)
-
-    assert not result.success
-    message = failures(result)
-    for variable in variables:
-        assert f"Set {variable}=offline and DBMINER_OFFLINE_URI" in message
-    assert "Traceback" not in message
+def test_an_asset_of_a_snapshot_says_what_it_cannot_know() -> None:
+    """Over REST the raw lineage assets tell what a backfill of an old day finds."""
+    for method, says_so in (("rest_api", True), ("system_table", False)):
+        graph = build_definitions(load_settings(lineage_method=method)).resolve_asset_graph()
+        for name in ("raw_table_lineage", "raw_column_lineage"):
+            description = graph.get(dg.AssetKey(name)).description or ""
+            assert ("A backfill of an old day finds" in description) is says_so
 
 
 def test_secrets_stay_out_of_definitions(monkeypatch: pytest.MonkeyPatch) -> None:

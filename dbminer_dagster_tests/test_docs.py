@@ -23,7 +23,17 @@ from dbminer_dagster.databricks.connection import Connection
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.mining.popularity import LEVELS
 from dbminer_dagster.preflight import descriptions as preflight
-from dbminer_dagster.settings import ENV_FILE, AuthType, Settings, load_settings, variables
+from dbminer_dagster.preflight.model import Source
+from dbminer_dagster.preflight.plan import planned
+from dbminer_dagster.sensors import sensors
+from dbminer_dagster.settings import (
+    ENV_FILE,
+    AuthType,
+    ExtractionMethod,
+    Settings,
+    load_settings,
+    variables,
+)
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline
 
@@ -142,6 +152,21 @@ def test_checks_table_equals_the_checks(repository: dg.RepositoryDefinition) -> 
     assert {name: text for name, _, text in rows} == {code(name): texts[name] for name in assets}
 
 
+def test_preflight_table_equals_the_probes() -> None:
+    """The README names every check of the other methods, with its method and what holds then."""
+    rows = table("Preflight of other methods | Method | It passes when")
+    default = {name for name, _, _ in table("Check | Assets | It passes when")}
+    found = set()
+    for method in (ExtractionMethod.REST_API, ExtractionMethod.OFFLINE):
+        settings = load_settings(lineage_method=method, query_history_method=method)
+        with planned(settings, list(Source)) as plans:
+            names = {code(probe.name) for probes in plans.values() for probe in probes}
+        found |= {(name, code(method.value)) for name in names - default}
+
+    assert {(name, method) for name, method, _ in rows} == found
+    assert all(text == preflight.DESCRIPTIONS[name.strip("`")] for name, _, text in rows)
+
+
 def test_jobs_table_equals_the_jobs() -> None:
     """The README names every job with its description."""
     assert table("Job | What it does") == [(code(job.name), job.description) for job in jobs()]
@@ -155,6 +180,13 @@ def test_schedules_table_equals_the_schedules(defaults: Settings) -> None:
     ]
 
     assert table("Schedule | Job | Runs at (UTC) | What it does") == found
+
+
+def test_sensors_table_equals_the_sensors(defaults: Settings) -> None:
+    """The README names every sensor with its job and its description."""
+    found = [(code(each.name), code(each.job_name), each.description) for each in sensors(defaults)]
+
+    assert table("Sensor | Job | What it does") == found
 
 
 def test_levels_table_equals_the_levels() -> None:
@@ -179,21 +211,21 @@ def test_make_targets_exist(document: Path) -> None:
 def test_commands_exist(document: Path) -> None:
     """Every `dbminer …` command in a document exists, with all the options that it is given."""
     lines = re.findall(
-        r"(?:`|bin/)dbminer (\w+)((?: --?\w+(?: [\w-]+)?)*)", document.read_text(), re.M
+        r"(?:`|bin/)dbminer (\w+)((?: --?[\w-]+(?: [\w:/-]+)?)*)", document.read_text(), re.M
     )
 
     for command, options in lines:
         assert command in main.commands, command
         parameters = main.commands[command].params
-        known = {option for each in parameters for option in each.opts}
-        assert set(re.findall(r"--\w+", options)) <= known, command
+        known = {option for each in parameters for option in (*each.opts, *each.secondary_opts)}
+        assert set(re.findall(r"--[\w-]+", options)) <= known, command
 
 
 def test_readme_lists_every_option() -> None:
     """The README's table of commands names every command with all its options, and no other."""
     rows = table("Command | What it does")
     found = {
-        line.strip("`").split()[1]: set(re.findall(r"--\w+", line))
+        line.strip("`").split()[1]: set(re.findall(r"--[\w-]+", line.split("|")[0]))
         for line, _ in rows
         if line.startswith("`dbminer ")
     }

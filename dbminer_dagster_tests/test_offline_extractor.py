@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from dbminer_dagster.errors import BadLinesError, DayNotCoveredError, UnreadableFileError
-from dbminer_dagster.resources.extractor import UnavailableExtractor
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import LocalLocation
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY
@@ -224,16 +223,6 @@ def test_hostile_values_stay_values(tmp_path: Path) -> None:
 
     assert sorted(found.column("user_name")) == sorted(values)
     assert found.column("statement_id") == found.column("user_name")
-
-
-def test_a_method_that_is_missing_says_so() -> None:
-    """A method that this release lacks loads, and refuses when it is used."""
-    extractor = UnavailableExtractor(wanted="rest_api")
-
-    with pytest.raises(Exception, match="DBMINER_QUERY_HISTORY_METHOD=offline"):
-        history_of(extractor, Window.of_day(DAY))
-    with pytest.raises(Exception, match="DBMINER_LINEAGE_METHOD=offline"):
-        lineage_of(extractor, Window.of_day(DAY))
 
 
 def test_spool_is_gone_in_the_end() -> None:

@@ -10,6 +10,7 @@ from dbminer_dagster.errors import LocationError, UnreadableFileError
 from dbminer_dagster.resources.offline import QUERY_HISTORY_FOLDER
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import LocalLocation, ordered_parts
+from dbminer_dagster.resources.offline.manifest import list_parts
 from dbminer_dagster.s3 import s3_client
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.offline_files import (
@@ -64,7 +65,7 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     for name in ("_SUCCESS", ".result-0.json.crc", "result-0.json.tmp", "x" * 250):
         (tmp_path / QUERY_HISTORY_FOLDER / name).write_text("nonsense")
 
-    assert LocalLocation(tmp_path).parts(QUERY_HISTORY_FOLDER) == ["result-0.json"]
+    assert list_parts(LocalLocation(tmp_path), QUERY_HISTORY_FOLDER).parts == ["result-0.json"]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "../nowhere", "new\nline"])

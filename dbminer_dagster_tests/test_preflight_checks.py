@@ -18,7 +18,7 @@ from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
 from dbminer_dagster_tests.preflight_runs import NAMES, load_rows, settings_of
 
 ASSETS = {Source.LINEAGE: "databricks_lineage", Source.QUERY_HISTORY: "databricks_query_history"}
-ADVICE = {"source_is_fresh", "statement_text_visible"}
+ADVICE = {"source_is_fresh", "statement_text_visible", "other_users_visible"}
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 

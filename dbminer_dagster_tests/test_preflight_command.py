@@ -100,12 +100,12 @@ def test_wrong_use_exits_2(
     assert said in " ".join(found.output.split())
 
 
-def test_a_method_that_is_not_here_says_so(run: Run) -> None:
-    """The REST method names what to set instead."""
+def test_the_rest_method_needs_a_workspace(run: Run) -> None:
+    """Without a host the REST method exits 2 and names the setting."""
     found = run(DBMINER_LINEAGE_METHOD="rest_api")
 
-    assert "Set DBMINER_LINEAGE_METHOD=offline" in found.stdout
-    assert "Set DBMINER_QUERY_HISTORY_METHOD=offline" in found.stdout
+    assert found.exit_code == 2
+    assert "Set DATABRICKS_HOST to its URL" in " ".join(found.stdout.split())
 
 
 def test_json_is_for_programs(databricks_emulator: Emulator, run: Run) -> None:

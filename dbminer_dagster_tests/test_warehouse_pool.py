@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dbminer_dagster.assets.sources import WAREHOUSE_POOL
+from dbminer_dagster.assets.sources import POOLS
 from dbminer_dagster.definitions import build_definitions
-from dbminer_dagster.settings import load_settings
+from dbminer_dagster.settings import ExtractionMethod, load_settings
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault
 from dbminer_dagster_tests.offline_files import column_row, lineage_row
@@ -22,7 +22,7 @@ concurrency:
   pools:
     default_limit: {LIMIT}
 """
-READS_OF_WAREHOUSE = {
+READS_OF_WORKSPACE = {
     "raw_query_history",
     "raw_lineage",
     "known_tables",
@@ -32,18 +32,22 @@ READS_OF_WAREHOUSE = {
 
 
 @pytest.mark.parametrize(
-    ("method", "pooled"), [("system_table", READS_OF_WAREHOUSE), ("offline", set())]
+    ("method", "pooled"),
+    [("system_table", READS_OF_WORKSPACE), ("rest_api", READS_OF_WORKSPACE), ("offline", set())],
 )
-def test_what_reads_the_warehouse_is_in_its_pool(method: str, pooled: set[str]) -> None:
-    """All steps that send statements share one pool, and no other step waits for it."""
+def test_what_reads_the_workspace_is_in_the_pool_of_its_method(
+    method: str, pooled: set[str]
+) -> None:
+    """All steps that ask the workspace share a pool, and no other step waits for it."""
     job = build_definitions(load_settings(lineage_method=method)).resolve_job_def(
         "mine_lineage_and_popularity"
     )
 
     found = {node.name: node.definition.pools for node in job.graph.nodes}
+    pool = {POOLS[ExtractionMethod(method)]} if pooled else set()
 
-    assert {name for name, pools in found.items() if pools == {WAREHOUSE_POOL}} == pooled
-    assert set().union(*found.values()) <= {WAREHOUSE_POOL}
+    assert {name for name, pools in found.items() if pools} == pooled
+    assert set().union(*found.values()) == pool
 
 
 def test_parallel_runs_keep_to_the_limit(

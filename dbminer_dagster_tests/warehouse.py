@@ -10,6 +10,7 @@ from dbminer_dagster.databricks import warehouse
 from dbminer_dagster.preflight import runner
 from dbminer_dagster.resources.databricks import DatabricksResource
 from dbminer_dagster.resources.system_tables import SystemTableExtractor, attempts
+from dbminer_dagster.rest_api import query_history
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.offline_files import Row
@@ -47,6 +48,13 @@ def load(
         if rows:
             emulator.load_rows(name, rows)
     return extractor()
+
+
+def ask_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the REST method send more requests a second than it would to a workspace."""
+    monkeypatch.setattr(query_history, "REQUESTS_PER_SECOND", 500.0)
+    for kind in ("TABLES", "COLUMNS"):
+        monkeypatch.setenv(f"DBMINER_REST_{kind}_PER_SECOND", "500")
 
 
 def wait_less(monkeypatch: pytest.MonkeyPatch) -> None:

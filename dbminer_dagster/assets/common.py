@@ -19,26 +19,34 @@ OWNERS = ["team:data-platform"]
 
 
 def table_asset(
-    table: Table, group: str, settings: Settings, **arguments: Any
+    table: Table, group: str, settings: Settings, note: str = "", **arguments: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator of an asset that is a result table: its name, its description, its days."""
+    """The decorator of an asset that is a result table: its name, its description, its days.
+
+    Args:
+        table: The table.
+        group: Of the asset.
+        settings: Say which days there are.
+        note: Follows the description of the table.
+        **arguments: As of `dg.asset`.
+    """
     return dg.asset(
         name=table.name,
         partitions_def=daily_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        **_described(table, group),
+        **_described(table, group, note),
         **arguments,
     )
 
 
 def table_assets(
-    tables: Sequence[Table], group: str, settings: Settings, **arguments: Any
+    tables: Sequence[Table], group: str, settings: Settings, note: str = "", **arguments: Any
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """The same for one computation that makes several tables."""
     subset = arguments.get("can_subset", False)
     return dg.multi_asset(
         outs={
-            table.name: dg.AssetOut(is_required=not subset, **_described(table, group))
+            table.name: dg.AssetOut(is_required=not subset, **_described(table, group, note))
             for table in tables
         },
         partitions_def=daily_partitions(settings),
@@ -47,9 +55,9 @@ def table_assets(
     )
 
 
-def _described(table: Table, group: str) -> dict[str, Any]:
+def _described(table: Table, group: str, note: str) -> dict[str, Any]:
     return {
-        "description": table.description,
+        "description": f"{table.description} {note}".strip(),
         "group_name": group,
         "kinds": {"databricks", "polars", "deltalake"},
         "owners": OWNERS,

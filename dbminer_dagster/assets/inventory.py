@@ -9,7 +9,7 @@ import polars as pl
 from dbminer_dagster.assets.common import of_run, report_days, table_asset
 from dbminer_dagster.assets.guard import require_ready
 from dbminer_dagster.assets.raw import GROUP
-from dbminer_dagster.assets.sources import LINEAGE_SOURCE, warehouse_pool
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, POOLS
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
 from dbminer_dagster.preflight.model import Source
@@ -29,7 +29,7 @@ def inventory_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         GROUP,
         settings,
         deps=[LINEAGE_SOURCE],
-        pool=warehouse_pool(settings.lineage_method),
+        pool=POOLS.get(settings.lineage_method),
     )
     def known_tables(
         context: dg.AssetExecutionContext,

@@ -11,7 +11,7 @@ from dbminer_dagster.assets.common import (
     table_assets,
 )
 from dbminer_dagster.assets.guard import require_ready
-from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE, warehouse_pool
+from dbminer_dagster.assets.sources import LINEAGE_SOURCE, POOLS, QUERY_HISTORY_SOURCE
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
 from dbminer_dagster.preflight.model import Source
@@ -24,12 +24,20 @@ from dbminer_dagster.schemas import (
     TABLES,
     Table,
 )
-from dbminer_dagster.settings import Settings
+from dbminer_dagster.settings import ExtractionMethod, Settings
 from dbminer_dagster.spool import open_spool
 from dbminer_dagster.storage import DayFrame
 from dbminer_dagster.windows import Window
 
 GROUP = "raw"
+
+_NOTES = {
+    ExtractionMethod.REST_API: "Over REST, lineage is a snapshot of the moment at which it is "
+    "read: each edge counts on the day on which it was last seen. A backfill of an old day finds "
+    "the edges that nobody has used since; it cannot know those that were seen again later, nor "
+    "statements, users and numbers of events.",
+}
+"""What the rows of raw lineage can and cannot know by a method."""
 
 
 def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -40,7 +48,7 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         GROUP,
         settings,
         deps=[QUERY_HISTORY_SOURCE],
-        pool=warehouse_pool(settings.query_history_extraction_method),
+        pool=POOLS.get(settings.query_history_extraction_method),
     )
     def raw_query_history(
         context: dg.AssetExecutionContext,
@@ -58,8 +66,9 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE),
         GROUP,
         settings,
+        _NOTES.get(settings.lineage_method, ""),
         deps=[LINEAGE_SOURCE],
-        pool=warehouse_pool(settings.lineage_method),
+        pool=POOLS.get(settings.lineage_method),
         can_subset=True,
     )
     def raw_lineage(

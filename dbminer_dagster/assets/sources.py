@@ -21,13 +21,14 @@ QUERY_HISTORY_SOURCE = dg.AssetSpec(
     owners=OWNERS,
 )
 SOURCE_ASSETS = {Source.LINEAGE: LINEAGE_SOURCE, Source.QUERY_HISTORY: QUERY_HISTORY_SOURCE}
-WAREHOUSE_POOL = "databricks_warehouse"
-"""Its limit, set in `dagster.yaml`, is that of statements on the SQL warehouse at once."""
+POOLS = {
+    ExtractionMethod.SYSTEM_TABLE: "databricks_warehouse",
+    ExtractionMethod.REST_API: "databricks_rest_api",
+}
+"""The pool of the steps that read by a method; its limit is set in `dagster.yaml`.
 
-
-def warehouse_pool(method: ExtractionMethod) -> str | None:
-    """The pool of a step that reads by this method; it runs one statement at a time."""
-    return WAREHOUSE_POOL if method is ExtractionMethod.SYSTEM_TABLE else None
+A step runs one statement at a time on the SQL warehouse, or sends up to 20 requests at once.
+"""
 
 
 def preflight_step(source: Source) -> str:

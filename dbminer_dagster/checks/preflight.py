@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from dbminer_dagster.assets.guard import raise_if_failed
-from dbminer_dagster.assets.sources import SOURCE_ASSETS, preflight_step, warehouse_pool
+from dbminer_dagster.assets.sources import POOLS, SOURCE_ASSETS, preflight_step
 from dbminer_dagster.preflight import markdown
 from dbminer_dagster.preflight.descriptions import DESCRIPTIONS
 from dbminer_dagster.preflight.model import Finding, Probe, Source, Status
@@ -41,7 +41,7 @@ def _checks(settings: Settings, source: Source, probes: list[Probe]) -> dg.Asset
             for probe in probes
         ],
         can_subset=True,
-        pool=warehouse_pool(method_of(settings, source)),
+        pool=POOLS.get(method_of(settings, source)),
     )
     def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         names = {key.name for key in context.selected_asset_check_keys}

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.clock import Clock
 
 from dbminer_dagster.databricks.addresses import workspace_url
 from dbminer_dagster.databricks.credentials import Credentials
-from dbminer_dagster.databricks.network import ask
+from dbminer_dagster.databricks.network import RETRY_BUDGET_S, ask
 from dbminer_dagster.databricks.rest_errors import RAISED_BY_SDK, explain_rest
 from dbminer_dagster.databricks.sign_in import sign_in
 from dbminer_dagster.databricks.warehouse import Warehouse
@@ -75,12 +76,27 @@ class Connection:
         """
         return self._client
 
-    @cached_property
-    def _client(self) -> WorkspaceClient:
+    def new_client(
+        self, clock: Clock | None = None, retry_budget_s: float = RETRY_BUDGET_S
+    ) -> WorkspaceClient:
+        """Another client, with its own way to wait.
+
+        Args:
+            clock: With which it waits before it tries again.
+            retry_budget_s: For all attempts at one call.
+
+        Raises:
+            WorkspaceUnreachableError: As of `client`.
+            SignInError: As of `client`.
+        """
         self.require_reachable()  # the SDK would wait long, and then go on without an answer
-        config = sign_in(self.host, self.credentials)
+        config = sign_in(self.host, self.credentials, clock, retry_budget_s)
         config.authenticate()
         return WorkspaceClient(config=config)
+
+    @cached_property
+    def _client(self) -> WorkspaceClient:
+        return self.new_client()
 
     @contextmanager
     def calling(self, what: str) -> Iterator[WorkspaceClient]:

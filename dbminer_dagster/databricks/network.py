@@ -19,16 +19,17 @@ RETRY_BUDGET_S = 120.0
 _TIMEOUTS_S = (5.0, 10.0)  # to connect and to answer, while signing in
 _BUDGET_S = 20.0
 _ATTEMPTS = 3
-_LONGEST_PAUSE_S = 30.0
 _BUSY = frozenset({429, 500, 502, 503, 504})
 
 
 class PatientClock(RealClock):
     """A clock for the SDK's retries, which would follow a `Retry-After` of any length."""
 
+    LONGEST_PAUSE_S = 30.0
+
     def sleep(self, seconds: float) -> None:
         """Waits, but not longer than half a minute."""
-        super().sleep(min(seconds, _LONGEST_PAUSE_S))
+        super().sleep(min(seconds, self.LONGEST_PAUSE_S))
 
 
 class BusyError(Exception):

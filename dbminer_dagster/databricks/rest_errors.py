@@ -37,6 +37,12 @@ def explain_rest(error: Exception, connection: "Connection", what: str) -> Works
         error = error.__cause__  # the time for retries is used up; this was the last one
     if not isinstance(error, DatabricksError):
         return unreachable(connection.host, error)
+    explained = _explain(error, connection, what)
+    explained.error_code = error.error_code
+    return explained
+
+
+def _explain(error: DatabricksError, connection: "Connection", what: str) -> WorkspaceError:
     text = _text(error)
     if isinstance(error, sdk.Unauthenticated | sdk.PermissionDenied):
         return _explain_refusal(error, connection, text)

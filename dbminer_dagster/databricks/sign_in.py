@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.metadata import version
 
+from databricks.sdk.clock import Clock
 from databricks.sdk.config import Config
 from databricks.sdk.credentials_provider import CredentialsStrategy
 
@@ -36,7 +37,12 @@ class _SignIn(CredentialsStrategy):
                 return azure_headers(self._credentials, cfg)
 
 
-def sign_in(host: str, credentials: Credentials) -> Config:
+def sign_in(
+    host: str,
+    credentials: Credentials,
+    clock: Clock | None = None,
+    retry_budget_s: float = RETRY_BUDGET_S,
+) -> Config:
     """The configuration of the SDK for one workspace and one way to sign in.
 
     Nothing of it comes from the environment or from `~/.databrickscfg`, from which the SDK would
@@ -45,6 +51,8 @@ def sign_in(host: str, credentials: Credentials) -> Config:
     Args:
         host: URL of the workspace, which is known to answer.
         credentials: Of the way.
+        clock: With which the client waits before it tries again; by default patiently.
+        retry_budget_s: For all attempts at one call.
 
     Raises:
         SignInError: No token could be had.
@@ -54,12 +62,12 @@ def sign_in(host: str, credentials: Credentials) -> Config:
         "host": host,
         "auth_type": credentials.auth_type.value,
         "http_timeout_seconds": ANSWER_TIMEOUT_S,
-        "retry_timeout_seconds": RETRY_BUDGET_S,
+        "retry_timeout_seconds": retry_budget_s,
         "azure_workspace_resource_id": credentials.resource_id or "",
     }
     return Config(
         credentials_strategy=_SignIn(credentials),
-        clock=PatientClock(),
+        clock=clock or PatientClock(),
         product=PRODUCT,
         product_version=version("dbminer"),
         **{**_blank_fields(), **given},

@@ -7,11 +7,16 @@ _PART = re.compile(r"\s*`((?:[^`]|``)*)`\s*(?:\.|$)|([^.]*)(?:\.|$)")
 
 
 def table_name(parts: Sequence[str]) -> str:
+    """Join the parts of a name, in lower case; see `spelled_name`."""
+    return spelled_name(parts).lower()
+
+
+def spelled_name(parts: Sequence[str]) -> str:
     """Join the parts of a name; a part that holds a dot or a backtick is back-quoted."""
     name = ".".join(parts)
     if "`" in name or name.count(".") != len(parts) - 1 or "" in parts:
         name = ".".join(map(_quoted, parts))
-    return name.lower()
+    return name
 
 
 def name_parts(name: str) -> tuple[str, ...]:

@@ -111,6 +111,18 @@ def _text_visible(session: WorkspaceSession, table: SystemTable) -> Answer:
         {"since": since, "redacted": REDACTED},
     )
     sampled, redacted, empty = (rows[0][name] for name in ("sampled", "redacted", "empty"))
+    return text_answer(sampled, redacted, empty, session.connection.principal)
+
+
+def text_answer(sampled: int, redacted: int, empty: int, principal: str) -> Answer:
+    """What the texts of recent statements say of all texts.
+
+    Args:
+        sampled: How many statements were looked at.
+        redacted: Those whose text is redacted.
+        empty: Those without a text.
+        principal: Who looked.
+    """
     if not sampled:
         text = f"No statement of the last {LOOK_BACK_DAYS} days tells whether texts are shown."
         return Answer(text, Status.WARNING, "Ask again once statements have run.")
@@ -122,7 +134,7 @@ def _text_visible(session: WorkspaceSession, table: SystemTable) -> Answer:
         return Answer(
             f"{found}; these are attributed by lineage only.",
             Status.WARNING,
-            f"Let an account admin add {session.connection.principal} to the account-level group "
+            f"Let an account admin add {principal} to the account-level group "
             "databricks_pii_access.",
         )
     if empty / sampled > HIDDEN_SHARE:

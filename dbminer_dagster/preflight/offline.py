@@ -1,7 +1,7 @@
 """Probes of the offline method: the location, its files, and what the files hold."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from dbminer_dagster.resources.offline import (
 from dbminer_dagster.resources.offline.decoding import UNDECODABLE
 from dbminer_dagster.resources.offline.files import Location, locate
 from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
+from dbminer_dagster.resources.offline.manifest import list_parts
 from dbminer_dagster.settings import Settings
 
 PARALLEL_FILES = 8
@@ -87,12 +88,26 @@ class _Files:
     decode: Callable[[bytes], Any]
 
     def present(self) -> Answer:
-        parts = _locate(self.settings).parts(self.folder)
-        return Answer(f"{self.folder}/ holds {len(parts)} files, {parts[0]} to {parts[-1]}.")
+        listing = list_parts(_locate(self.settings), self.folder)
+        if listing.unlisted:
+            return self._unlisted(listing.unlisted)
+        parts, by_manifest = listing.parts, " as its manifest says" if listing.manifest else ""
+        span = f", {parts[0]} to {parts[-1]}" if parts else ""
+        return Answer(f"{self.folder}/ holds {len(parts)} files{span}{by_manifest}.")
+
+    def _unlisted(self, names: Sequence[str]) -> Answer:
+        more = f" and {len(names) - LISTED_FILES} more" if len(names) > LISTED_FILES else ""
+        return Answer(
+            f"{len(names)} files of {self.folder}/ are not in its manifest and are not read: "
+            f"{', '.join(names[:LISTED_FILES])}{more}.",
+            Status.WARNING,
+            "If an extraction was cut off, run its dbminer extract again with --resume; else move "
+            "these files away.",
+        )
 
     def readable(self) -> Answer:
         location = _locate(self.settings)
-        parts = location.parts(self.folder)
+        parts = list_parts(location, self.folder).parts
         deadline = time.monotonic() + READING_SECONDS
         with ThreadPoolExecutor(PARALLEL_FILES) as pool:
             heads = list(pool.map(partial(self._head, location, deadline), parts))

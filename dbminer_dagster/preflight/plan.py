@@ -76,7 +76,7 @@ def planned(
             case ExtractionMethod.OFFLINE:
                 return offline_probes(settings, source, location)
             case ExtractionMethod.REST_API:
-                return rest_api_probes(source, shared)
+                return rest_api_probes(session, source, shared)
             case ExtractionMethod.SYSTEM_TABLE:
                 return system_table_probes(session, source, warehouse)
 

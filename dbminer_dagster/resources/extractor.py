@@ -9,9 +9,7 @@ from typing import Self
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.errors import DayNotCoveredError, SettingsError
-from dbminer_dagster.preflight.model import Source
-from dbminer_dagster.preflight.rest_api import refusal
+from dbminer_dagster.errors import DayNotCoveredError
 from dbminer_dagster.schemas import KNOWN_TABLES, Table, empty
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
@@ -119,34 +117,3 @@ class Extractor(dg.ConfigurableResource, ABC):
             "resolved by the tables that lineage names.",
             is_readable=True,
         )
-
-
-class UnavailableExtractor(Extractor):
-    """Stands in for a method that this release does not have, so that definitions load."""
-
-    wanted: str
-
-    @property
-    def method(self) -> ExtractionMethod:
-        """The method that was asked for."""
-        return ExtractionMethod(self.wanted)
-
-    def query_history(self, window: Window, spool: Spool) -> Extraction:  # noqa: ARG002
-        """Refuses."""
-        raise self._refusal(Source.QUERY_HISTORY)
-
-    def lineage(
-        self,
-        window: Window,  # noqa: ARG002
-        spool: Spool,  # noqa: ARG002
-        tables: Collection[Table],  # noqa: ARG002
-    ) -> dict[str, Extraction]:
-        """Refuses."""
-        raise self._refusal(Source.LINEAGE)
-
-    def inventory(self, read_at: datetime, spool: Spool) -> Inventory:  # noqa: ARG002
-        """Refuses."""
-        raise self._refusal(Source.LINEAGE)
-
-    def _refusal(self, source: Source) -> SettingsError:
-        return SettingsError(refusal(self.method, source))

@@ -1,12 +1,18 @@
 """The emulator as tests and people use it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from dbminer_dagster_tests.databricks_emulator.engine import Engine
 from dbminer_dagster_tests.databricks_emulator.faults import Faults
+from dbminer_dagster_tests.databricks_emulator.lineage_api import LineageApi
+from dbminer_dagster_tests.databricks_emulator.lineage_tables import tables_of_lineage
+from dbminer_dagster_tests.databricks_emulator.name_resolution import physical
+from dbminer_dagster_tests.databricks_emulator.query_history_api import QueryHistoryApi
+from dbminer_dagster_tests.databricks_emulator.rate_limits import RateLimits
 from dbminer_dagster_tests.databricks_emulator.records import (
     Request,
     StatementLog,
@@ -28,6 +34,8 @@ class Emulator:
         engine: Its tables and statements.
         results: How results travel, and where they are cut off.
         links: The files of large results.
+        history: The Query History API.
+        lineage: The lineage API.
         host: `http://127.0.0.1:PORT`.
     """
 
@@ -41,6 +49,9 @@ class Emulator:
         service = ThriftService(self.workspace, self.engine, self.faults, self._log)
         self.results, self.links = service.results, service.links
         self._server.sql, self._server.links = service, self.links
+        self.history = QueryHistoryApi(self.workspace, self.engine)
+        self.lineage = LineageApi(self.workspace, self.engine)
+        self._server.routes += (*self.history.routes, *self.lineage.routes)
         self._thread = serve(self._server)
 
     def close(self) -> None:
@@ -55,6 +66,11 @@ class Emulator:
     def requests(self) -> list[Request]:
         """The requests that were answered, in order."""
         return self._server.requests
+
+    @property
+    def rate_limits(self) -> RateLimits:
+        """How many requests it takes, and how many it took and refused."""
+        return self._server.rate_limits
 
     @property
     def statements(self) -> list[StatementRecord]:
@@ -96,9 +112,23 @@ class Emulator:
         """Adds rows to a table; see `Engine.load_rows`."""
         self.engine.load_rows(full_name, rows)
 
-    def load_files(self, folder: Path) -> None:
+    def load_files(self, folder: Path, shift_to: date | None = None) -> None:
         """Adds the rows of offline files; see `Engine.load_files`."""
-        self.engine.load_files(folder)
+        self.engine.load_files(folder, shift_to)
+
+    def add_tables_of_lineage(self) -> None:
+        """Makes the tables known that lineage names, so that lists show them."""
+        with closing(self.engine.cursor()) as cursor:
+            for table in tables_of_lineage(cursor):
+                self.workspace.add_table(table)
+
+    def adopt_workspace_id(self) -> None:
+        """Lets the workspace be the one in which most of the loaded statements ran."""
+        history = physical("system", "query", "history")
+        count = f"SELECT workspace_id FROM {history} GROUP BY ALL ORDER BY count(*) DESC LIMIT 1"
+        with closing(self.engine.cursor()) as cursor:
+            for (workspace_id,) in cursor.execute(count).fetchall():
+                self.workspace.workspace_id = workspace_id
 
     def load_parquet(self, full_name: str, path_glob: str) -> None:
         """Adds the rows of Parquet files to a table; see `Engine.load_parquet`."""

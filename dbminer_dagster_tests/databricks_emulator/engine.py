@@ -4,6 +4,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -45,6 +46,7 @@ class Engine:
 
     Attributes:
         folder: A folder for files, gone with the engine.
+        changes: Grows with each change of what a table holds.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -54,6 +56,7 @@ class Engine:
         self._connection = duckdb.connect(config={"temp_directory": str(self.folder / "spilled")})
         self._lock = threading.Lock()
         self._views: dict[str, str] = {}
+        self.changes = 0
         self._connection.execute(f"SET TimeZone = '{TIME_ZONE}'; {MACROS}")
         for parts, columns in SYSTEM_TABLES.items():
             self._create_table(parts, columns)
@@ -127,23 +130,29 @@ class Engine:
         finally:
             path.unlink(missing_ok=True)
 
-    def load_files(self, folder: Path) -> None:
+    def load_files(self, folder: Path, shift_to: date | None = None) -> None:
         """Adds the rows of offline files, JSON lines with rows of system tables.
 
         Args:
             folder: It holds `extracted-lineage/` or `extracted-query-history/` or both.
+            shift_to: The day to which the newest of them is moved, and all others with it.
 
         Raises:
             ValueError: A file holds answers of the REST API, or there is no file.
         """
-        found = False
-        for full_name, subfolder, condition in loading.OFFLINE_FILES:
-            if paths := sorted((Path(folder) / subfolder).glob("result-*.json*")):
-                found = True
-                columns = self._columns(full_name)
-                self._insert(full_name, loading.select_json(paths, columns, condition))
+        found = {
+            full_name: (paths, self._columns(full_name), condition)
+            for full_name, subfolder, condition in loading.OFFLINE_FILES
+            if (paths := sorted((Path(folder) / subfolder).glob("result-*.json*")))
+        }
         if not found:
             raise ValueError(f"{folder} holds no offline files.")
+        shift_days = 0
+        if shift_to:
+            newest = (self._newest_day(*source) for source in found.values())
+            shift_days = (shift_to - max(day for day in newest if day)).days
+        for full_name, source in found.items():
+            self._insert(full_name, loading.select_json(*source, shift_days))
 
     def load_parquet(self, full_name: str, path_glob: str) -> None:
         """Puts the rows of Parquet files in the place of a table; they are read where they are."""
@@ -202,6 +211,16 @@ class Engine:
             self._connection.execute(f"INSERT INTO {physical(*_parts(full_name))} BY NAME {select}")
         except duckdb.InvalidInputException as error:
             raise ValueError(f"{full_name} cannot be filled: {error}") from error
+        self.changes += 1
+
+    def _newest_day(
+        self, paths: Iterable[Path], columns: loading.Columns, condition: str
+    ) -> date | None:
+        """The newest day of rows in files; none without rows."""
+        time = "event_time" if "event_time" in columns else "start_time"
+        rows = loading.select_json(paths, {time: columns[time]}, condition)
+        newest = f"SELECT CAST(max({time}) AS DATE) FROM ({rows})"
+        return self._connection.execute(newest).fetchall()[0][0]
 
     def _alter(self, full_name: str, change: str) -> None:
         self._connection.execute(f"ALTER TABLE {physical(*_parts(full_name))} {change}")
@@ -230,6 +249,7 @@ class Engine:
         schema = self._connection.sql(f"FROM {physical(*parts)} LIMIT 0").to_arrow_table().schema
         columns = tuple(Column(field.name, databricks_type(field.type)) for field in schema)
         self._workspace.add_table(Table(*parts, table_type=table_type, columns=columns))
+        self.changes += 1
 
 
 def _parts(full_name: str) -> tuple[str, str, str]:

@@ -39,25 +39,35 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, object]], allowed: Colum
             lines.write(json.dumps(dict(row), default=str) + "\n")
 
 
-def select_json(paths: Iterable[Path], columns: Columns, condition: str = "true") -> str:
+def select_json(
+    paths: Iterable[Path], columns: Columns, condition: str = "true", shift_days: int = 0
+) -> str:
     """A query that gives the rows of JSON lines; what they lack is NULL.
 
     Args:
         paths: The files, gzip or not.
         columns: The columns of the table.
         condition: Which rows `r` to take.
+        shift_days: How many days later all times are than in the files.
     """
     files = ", ".join(text(str(path)) for path in paths)
     read = _DETECTED | dict(columns)
     types = ", ".join(f"{text(name)}: {text(kind)}" for name, kind in read.items())
-    given = {name: f"r.{quoted(name)}" for name in columns}
+    given = {name: _shifted(name, kind, shift_days) for name, kind in columns.items()}
     if _DAY in given:
-        given[_DAY] = f"coalesce({given[_DAY]}, {_DAY_OF_EVENT})"
+        given[_DAY] = f"coalesce({given[_DAY]}, CAST({given['event_time']} AS DATE))"
     return (
         f"SELECT {_listed(given)} FROM read_json([{files}], format='newline_delimited', "
         f"columns={{{types}}}) AS r WHERE {condition} "
         f"AND CASE WHEN {_API_ROW} THEN error({text(API_ROW_ERROR)}) ELSE true END"
     )
+
+
+def _shifted(name: str, kind: str, days: int) -> str:
+    """A column of a row `r`, moved by whole days if it is a time."""
+    value = f"r.{quoted(name)}"
+    is_time = kind == "DATE" or kind.startswith("TIMESTAMP")
+    return f"CAST({value} + INTERVAL {days} DAY AS {kind})" if days and is_time else value
 
 
 def select_parquet(path_glob: str, columns: Columns, present: Iterable[str]) -> str:

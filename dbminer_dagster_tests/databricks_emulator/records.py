@@ -18,6 +18,7 @@ class Request:
         status: The HTTP status of the answer; 0 when the connection was dropped instead.
         principal: Who asked, when known.
         operation: The path or, for the SQL protocol, the name of the RPC.
+        query: The parameters of the query, the last value of each.
     """
 
     method: str
@@ -25,6 +26,7 @@ class Request:
     status: int
     principal: str | None
     operation: str
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -128,6 +128,7 @@ def _list_table_summaries(call: Call) -> Body:
             for table in _tables_of(call, call.query.get("catalog_name", ""))
             if in_schema.fullmatch(table.schema) and named.fullmatch(table.name)
         ],
+        most=10_000,
     )
 
 
@@ -174,11 +175,12 @@ def _tables_of(call: Call, catalog: str) -> list[Table]:
     return tables
 
 
-def _page(call: Call, key: str, listed: list[_Listed]) -> Body:
+def _page(call: Call, key: str, listed: list[_Listed], most: int = 50) -> Body:
     """A page of a list; rows that the caller may not see are left out, even if none is left."""
     start = _page_start(call.query.get("page_token", ""))
+    most = call.workspace.page_size or most
     wanted = int(call.query.get("max_results", "0"))
-    end = start + min(wanted or call.workspace.page_size, call.workspace.page_size)
+    end = start + min(wanted or most, most)
     body: Body = {key: list(_visible(call, listed[start:end]))}
     if end < len(listed):
         body["next_page_token"] = base64.urlsafe_b64encode(str(end).encode()).decode()

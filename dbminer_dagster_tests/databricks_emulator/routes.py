@@ -1,11 +1,11 @@
 """REST calls: which function answers which path."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dbminer_dagster_tests.databricks_emulator.api_error import refused
+from dbminer_dagster_tests.databricks_emulator.api_error import Answer, refused
 from dbminer_dagster_tests.databricks_emulator.workspace import Principal, Workspace
 
 Body = dict[str, object]
@@ -17,13 +17,19 @@ class Call:
 
     Attributes:
         parts: The variable parts of the path.
-        query: The parameters of the query.
+        values: The parameters, in the order of each one's values; those of a `GET` may also come
+            as a JSON body.
     """
 
     workspace: Workspace
     principal: Principal
     parts: tuple[str, ...]
-    query: Mapping[str, str]
+    values: Mapping[str, Sequence[str]]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters, the last value of each."""
+        return {name: values[-1] for name, values in self.values.items()}
 
 
 class Route(NamedTuple):
@@ -36,10 +42,12 @@ class Route(NamedTuple):
     method: str
     path: re.Pattern[str]
     scope: str | None
-    answer: Callable[[Call], Body]
+    answer: Callable[[Call], Body | Answer]
 
 
-def route(method: str, path: str, scope: str | None, answer: Callable[[Call], Body]) -> Route:
+def route(
+    method: str, path: str, scope: str | None, answer: Callable[[Call], Body | Answer]
+) -> Route:
     """A route; `*` in the path stands for a variable part."""
     pattern = re.escape(path).replace(r"\*", "([^/]+)")
     return Route(method, re.compile(pattern), scope, answer)

@@ -1,11 +1,14 @@
 """The HTTP server of the emulator: faults, sign-in, then REST, SQL or CloudFetch."""
 
+import json
 import re
 import socket
 import sys
 import threading
 import time
 import traceback
+from collections import defaultdict
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
@@ -18,13 +21,14 @@ from dbminer_dagster_tests.databricks_emulator.api_error import (
     refused,
 )
 from dbminer_dagster_tests.databricks_emulator.faults import Fault, FaultKind, Faults
+from dbminer_dagster_tests.databricks_emulator.rate_limits import RateLimits
 from dbminer_dagster_tests.databricks_emulator.records import Request
-from dbminer_dagster_tests.databricks_emulator.routes import Call, find_route
+from dbminer_dagster_tests.databricks_emulator.routes import Call, Route, find_route
 from dbminer_dagster_tests.databricks_emulator.sign_in import SignIn
 from dbminer_dagster_tests.databricks_emulator.tokens import Tokens
 from dbminer_dagster_tests.databricks_emulator.workspace import Principal, Workspace
 
-_ROUTES = (*rest_workspace.ROUTES, *rest_catalog.ROUTES)
+_ROUTES: tuple[Route, ...] = (*rest_workspace.ROUTES, *rest_catalog.ROUTES)
 _WAREHOUSE_PATH = re.compile(r"/sql/1\.0/(?:warehouses|endpoints)/([^/]+)")
 _LINK_PREFIX = "/cloud-fetch/"
 _HTTP_FAULTS: tuple[FaultKind, ...] = (
@@ -73,6 +77,8 @@ class EmulatorServer(ThreadingHTTPServer):
         self.tokens = Tokens(workspace)
         self.sign_in = SignIn(workspace, self.tokens)
         self.requests: list[Request] = []
+        self.rate_limits = RateLimits()
+        self.routes = _ROUTES
         self.sql: SqlService
         self.links: LinkStore
         self._connections: set[socket.socket] = set()
@@ -113,7 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         url = urlsplit(self.path)
-        self._path, self._query = url.path, dict(parse_qsl(url.query, keep_blank_values=True))
+        self._path = url.path
+        self._values = _parameters(url.query, body if self.command == "GET" else b"")
         self._principal: Principal | None = None
         operation = self._operation(body)
         fault = self._emulator.faults.take(operation, *_HTTP_FAULTS)
@@ -182,11 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
         if warehouse := _WAREHOUSE_PATH.fullmatch(self._path):
             session.require("sql")
             return self._sql_answer(body, session.principal, warehouse[1])
-        found, parts = find_route(_ROUTES, self.command, self._path)
-        if found.scope:
-            session.require(found.scope)
-        call = Call(emulator.workspace, session.principal, parts, self._query)
-        return json_answer(found.answer(call))
+        with emulator.rate_limits.admitted(self._path):
+            found, parts = find_route(emulator.routes, self.command, self._path)
+            if found.scope:
+                session.require(found.scope)
+            call = Call(emulator.workspace, session.principal, parts, self._values)
+            answer = found.answer(call)
+        return answer if isinstance(answer, Answer) else json_answer(answer)
 
     def _linked_file(self, key: str) -> Answer:
         expired = self._emulator.faults.take(_LINK_PREFIX, "expired_link")
@@ -205,7 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _log(self, status: int, operation: str) -> None:
         name = self._principal.name if self._principal else None
-        request = Request(self.command, self._path, status, name, operation)
+        query = {name: values[-1] for name, values in self._values.items()}
+        request = Request(self.command, self._path, status, name, operation, query)
         self._emulator.requests.append(request)
 
     def _send(self, answer: Answer, *, only_half: bool = False) -> None:
@@ -227,6 +237,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keeps quiet."""
+
+
+def _parameters(query: str, body: bytes) -> dict[str, Sequence[str]]:
+    """The parameters of the query and those of a JSON body."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        found[name].append(value)
+    for name, value in (json.loads(body) if body else {}).items():
+        found[name].append(value if isinstance(value, str) else json.dumps(value))
+    return dict(found)
 
 
 def serve(server: EmulatorServer) -> threading.Thread:

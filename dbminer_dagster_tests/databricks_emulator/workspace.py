@@ -1,6 +1,8 @@
 """The state of the emulated workspace: principals, privileges, a warehouse, tables."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from dbminer_dagster_tests.databricks_emulator.grants import (
     Grants,
@@ -79,10 +81,13 @@ class Workspace:
         unity_catalog: Whether the workspace has a metastore.
         metastore_admins: Names of the principals that may list and enable system schemas.
         sees_statement_text: Names of the principals for whom statement texts are not redacted.
+        sees_only_own_statements: Names of the principals to whom the Query History API shows no
+            statement of others.
+        clock: Tells the present moment: what comes later has not happened yet.
         azure_member: Whether the Azure service principal is a member of the workspace.
         scopes: Scopes to which the token or secret of a principal is restricted, by its name.
         token_lifetime_s: How long an OAuth token is good.
-        page_size: Rows on a page of the listing calls.
+        page_size: Rows on a page of the listing calls; as many as Databricks gives when None.
     """
 
     def __init__(self) -> None:
@@ -118,10 +123,12 @@ class Workspace:
         self.unity_catalog = True
         self.metastore_admins = set(names)
         self.sees_statement_text = set(names)
+        self.sees_only_own_statements: set[str] = set()
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.azure_member = True
         self.scopes: dict[str, set[str]] = {}
         self.token_lifetime_s = 3600.0
-        self.page_size = 50
+        self.page_size: int | None = None
         self.tables: dict[tuple[str, str, str], Table] = {}
         self._grants = {principal.name: Grants() for principal in self.principals}
         self._group_grants: dict[str, Grants] = {}

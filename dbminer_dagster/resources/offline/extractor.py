@@ -14,6 +14,7 @@ from dbminer_dagster.resources.offline import (
     query_history,
     rest_lineage,
 )
+from dbminer_dagster.resources.offline.extraction import extraction
 from dbminer_dagster.resources.offline.files import Location, locate
 from dbminer_dagster.resources.offline.lines import BadLines
 from dbminer_dagster.resources.offline.reading import Reading
@@ -97,27 +98,13 @@ class OfflineExtractor(Extractor):
         reading: Reading,
         left_out: dict[str, int] | None = None,
     ) -> Extraction:
-        rows_read, row_count = (
-            frame.select(pl.len()).collect(engine="streaming").item() for frame in (read, rows)
-        )
-        extraction = Extraction(
-            frame=rows,
-            row_count=row_count,
-            covered=reading.covered,
-            counts={
-                **reading.counts,
-                **(left_out or {}),
-                "rows_of_these_days": rows_read,
-                "rows_merged": rows_read - row_count,
-            },
-            notes=reading.notes(),
-        )
-        extraction.require_coverage(
+        found = extraction(read, rows, reading, left_out)
+        found.require_coverage(
             window,
             f"rows for {table.name} in {self.uri}",
             "Extract these days, or mine the days that are there.",
         )
-        return extraction
+        return found
 
     def _location(self) -> Location:
         resource = S3Resource(region_name=self.s3_region, endpoint_url=self.s3_endpoint_url)

@@ -1,6 +1,7 @@
 """The numbered parts of an offline location: a folder, or an S3 prefix."""
 
 import io
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from dbminer_dagster import s3
 from dbminer_dagster.errors import LocationError, UnreadableFileError
 from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline.object_reader import ObjectReader
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -24,11 +26,28 @@ HEAD_BYTES = 256 * 1024
 PART_NAME = re.compile(r"result-([0-9]+)\.json(\.gz)?")
 
 
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a listing tells of a file.
+
+    Attributes:
+        size_bytes: Its size.
+        version: A text that changes when the file is replaced.
+    """
+
+    size_bytes: int
+    version: str
+
+
 class Location(Protocol):
     """Where offline files lie."""
 
-    def parts(self, folder: str) -> list[str]:
-        """The names of all parts in the folder, by number; each from 0 once, or an error."""
+    def uri(self, folder: str) -> str:
+        """The folder as people name it, with a slash at its end."""
+        ...
+
+    def files(self, folder: str) -> dict[str, FileState]:
+        """What lies in the folder, by name; raises `LocationError` if it cannot be listed."""
         ...
 
     def open(self, folder: str, part: str) -> AbstractContextManager[BinaryIO]:
@@ -50,10 +69,13 @@ class LocalLocation:
 
     root: Path
 
-    def parts(self, folder: str) -> list[str]:
-        """See `Location.parts`."""
-        path = self.root / folder
-        return ordered_parts(str(path), _listed(path))
+    def uri(self, folder: str) -> str:
+        """See `Location.uri`."""
+        return f"{self.root / folder}/"
+
+    def files(self, folder: str) -> dict[str, FileState]:
+        """See `Location.files`."""
+        return _listed(self.root / folder)
 
     def probe(self) -> None:
         """See `Location.probe`."""
@@ -85,31 +107,42 @@ class S3Location:
     location: s3.S3Location
     client: "Callable[[], BaseClient]"
 
-    def parts(self, folder: str) -> list[str]:
-        """See `Location.parts`."""
-        prefix = f"{self.location.prefix}/{folder}/".lstrip("/")
-        uri = f"s3://{self.location.bucket}/{prefix}"
+    def uri(self, folder: str) -> str:
+        """See `Location.uri`."""
+        return f"s3://{self.location.bucket}/{self.key(folder)}"
+
+    def key(self, folder: str, name: str = "") -> str:
+        """The key of a file of the folder, or what the keys of all of them begin with."""
+        return f"{self.location.prefix}/{folder}/{name}".lstrip("/")
+
+    def files(self, folder: str) -> dict[str, FileState]:
+        """See `Location.files`."""
         s3.probe_readable(self.location)
+        return self.objects(folder)
+
+    def objects(self, folder: str) -> dict[str, FileState]:
+        """The same where nothing need be there yet."""
+        prefix = self.key(folder)
         pages = (
             self.client()
             .get_paginator("list_objects_v2")
             .paginate(Bucket=self.location.bucket, Prefix=prefix, Delimiter="/")
         )
         with s3.explaining(self.location, "list"):
-            names = [
-                entry["Key"].removeprefix(prefix)
+            return {
+                entry["Key"].removeprefix(prefix): FileState(entry["Size"], entry["ETag"])
                 for page in pages
                 for entry in page.get("Contents", ())
-            ]
-        return ordered_parts(uri, names)
+            }
 
     @contextmanager
     def open(self, folder: str, part: str) -> Iterator[BinaryIO]:
         """See `Location.open`."""
-        key = f"{self.location.prefix}/{folder}/{part}".lstrip("/")
         with tempfile.TemporaryFile(prefix="dbminer-") as spooled:
             with s3.explaining(self.location, "read"):
-                self.client().download_fileobj(self.location.bucket, key, spooled)
+                self.client().download_fileobj(
+                    self.location.bucket, self.key(folder, part), spooled
+                )
             spooled.seek(0)
             yield spooled
 
@@ -120,53 +153,21 @@ class S3Location:
     @contextmanager
     def open_head(self, folder: str, part: str) -> Iterator[BinaryIO]:
         """See `Location.open_head`."""
-        key = f"{self.location.prefix}/{folder}/{part}".lstrip("/")
         client = self.client()
-        named = {"Bucket": self.location.bucket, "Key": key}
+        named = {"Bucket": self.location.bucket, "Key": self.key(folder, part)}
         with s3.explaining(self.location, "read"):
             size_bytes = client.head_object(**named)["ContentLength"]
 
             def fetch(byte_range: str) -> bytes:
                 return client.get_object(**named, Range=byte_range)["Body"].read()
 
-            yield io.BufferedReader(_S3Object(fetch, size_bytes), HEAD_BYTES)
+            yield io.BufferedReader(ObjectReader(fetch, size_bytes), HEAD_BYTES)
 
 
-@dataclass
-class _S3Object(io.RawIOBase):
-    """An object of S3, fetched range by range as it is read."""
-
-    fetch: Callable[[str], bytes]
-    size_bytes: int
-    at: int = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size_bytes}[whence]
-        self.at = start + offset
-        return self.at
-
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        end = min(self.at + len(buffer), self.size_bytes)
-        if self.at >= end:
-            return 0
-        content = self.fetch(f"bytes={self.at}-{end - 1}")
-        buffer[: len(content)] = content
-        self.at += len(content)
-        return len(content)
-
-
-def _listed(path: Path) -> list[str]:
+def _listed(path: Path) -> dict[str, FileState]:
     try:
-        return [entry.name for entry in path.iterdir()]
+        with os.scandir(path) as entries:
+            return {entry.name: _state(entry) for entry in entries}
     except FileNotFoundError:
         raise LocationError(
             f"The folder {path} does not exist. Set DBMINER_OFFLINE_URI to the folder that "
@@ -177,6 +178,14 @@ def _listed(path: Path) -> list[str]:
             f"The folder {path} cannot be listed ({error.strerror}): make it a folder that "
             "the user who runs dbminer may read."
         ) from error
+
+
+def _state(entry: os.DirEntry[str]) -> FileState:
+    try:
+        found = entry.stat()
+    except OSError:
+        return FileState(0, "")  # a dangling link: who opens it is told
+    return FileState(found.st_size, str(found.st_mtime_ns))
 
 
 def locate(

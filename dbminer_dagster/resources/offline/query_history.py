@@ -133,7 +133,6 @@ _API_FIELDS = {
     "statement_id": "query_id",
     "executed_as": "executed_as_user_name",
     "statement_text": "query_text",
-    "cache_origin_statement_id": "cache_query_id",
 } | {
     name: name
     for name in (
@@ -208,6 +207,10 @@ def _api_columns(rows: Sequence[ApiRow]) -> dict[str, list]:
         **_columns(rows, _API_FIELDS),
         **_columns(metrics, _API_METRICS),
         "warehouse_id": _either(_values(rows, "warehouse_id"), _values(rows, "endpoint_id")),
+        # As in the system table: a statement that took no cached result is its own origin.
+        "cache_origin_statement_id": _either(
+            _values(rows, "cache_query_id"), _values(rows, "query_id")
+        ),
         "start_time": _micros(_values(rows, "query_start_time_ms")),
         "end_time": _micros(ended),
         "update_time": _micros(_either(_values(rows, "execution_end_time_ms"), ended)),

@@ -13,6 +13,7 @@ import polars as pl
 from dbminer_dagster.resources.offline.decoding import UNDECODABLE
 from dbminer_dagster.resources.offline.files import Location
 from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
+from dbminer_dagster.resources.offline.manifest import Listing, list_parts
 from dbminer_dagster.windows import Window
 
 BATCH_ROWS = 10_000
@@ -32,12 +33,14 @@ class Reading:
         counts: Rows by what became of them.
         unknown_fields: Fields of the first objects of a part that dbminer does not know.
         covered: First and last day of all rows, those outside of the window too.
+        unlisted_files: Result files that were not read, since the manifest does not name them.
     """
 
     bad_lines: BadLines
     counts: Counter = field(default_factory=Counter)
     unknown_fields: set[str] = field(default_factory=set)
     covered: tuple[date, date] | None = None
+    unlisted_files: list[str] = field(default_factory=list)
 
     def batches(
         self,
@@ -53,10 +56,12 @@ class Reading:
         """
         batch: list[Row] = []
         size = rows_read = 0
-        for part in location.parts(folder):
+        listing = self._listed(location, folder)
+        for part in listing.parts:
             file = f"{folder}/{part}"
             unseen = FIELDS_SEEN_IN
             with location.open(folder, part) as stream:
+                listing.verify(file, part, stream)
                 for place, content in read_objects(file, stream, self.bad_lines):
                     if unseen:
                         unseen -= 1
@@ -76,6 +81,14 @@ class Reading:
         if batch:
             yield batch
         self.bad_lines.require_few()
+
+    def _listed(self, location: Location, folder: str) -> Listing:
+        listing = list_parts(location, folder)
+        self.unlisted_files += [f"{folder}/{name}" for name in listing.unlisted]
+        for extraction in listing.manifest.extractions if listing.manifest else ():
+            # Days on which nothing happened have no row, and yet they were extracted.
+            self.cover(extraction.since, extraction.until)
+        return listing
 
     def _of_page(
         self,
@@ -112,7 +125,11 @@ class Reading:
 
     def notes(self) -> dict[str, list[str]]:
         """What a user should look at."""
-        notes = {"bad_lines": self.bad_lines.listed, "unknown_fields": sorted(self.unknown_fields)}
+        notes = {
+            "bad_lines": self.bad_lines.listed,
+            "unknown_fields": sorted(self.unknown_fields),
+            "unlisted_files": self.unlisted_files,
+        }
         return {name: listed for name, listed in notes.items() if listed}
 
 

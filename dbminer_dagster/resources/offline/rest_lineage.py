@@ -32,6 +32,9 @@ ENTITY_KINDS = {
     "genieSpaceInfos": ("GENIE_SPACE", "genie_space_id"),
 }
 
+SYSTEM_TYPES = {"PERSISTED_VIEW": "VIEW"}
+"""Types of tables that the system tables call otherwise."""
+
 
 class TableAnswer(Struct):
     """The body of the table-lineage call."""
@@ -164,11 +167,12 @@ def _listed(value: Any) -> list[Values]:
 def _table(info: Values, name: str = "name") -> Values | None:
     """The end that a table is; None if the caller may not see it."""
     parts = [info.get(part) for part in ("catalog_name", "schema_name", name)]
+    kind = info.get("table_type")
     if info.get("has_permission") is False or not all(isinstance(part, str) for part in parts):
         return None
     return {
         **dict(zip(("table_catalog", "table_schema", "table_name"), parts, strict=True)),
-        "type": info.get("table_type"),
+        "type": SYSTEM_TYPES.get(str(kind), kind),
         "path": info.get("path"),
         "time": info.get("lineage_timestamp"),
     }

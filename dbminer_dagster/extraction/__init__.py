@@ -1,0 +1,1 @@
+"""`dbminer extract`: from a workspace to offline files; knows nothing of Dagster."""
