@@ -29,7 +29,11 @@ from dbminer_dagster.cli import main
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.extraction.reporting import TerminalReporter
 from dbminer_dagster.resources.databricks import DatabricksResource
-from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline import (
+    LINEAGE_FOLDER,
+    QUERY_HISTORY_FOLDER,
+    TABLES_FOLDER,
+)
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import Location, locate
 from dbminer_dagster.resources.offline.manifest import list_parts, read_manifest
@@ -58,7 +62,7 @@ WINDOW = Window(FIRST, SECOND + timedelta(days=1))
 DAYS = ["--since", str(FIRST), "--until", str(SECOND)]
 TABLES = 40
 PARTS = ["--part-size", "5KB"]
-FOLDERS = (LINEAGE_FOLDER, QUERY_HISTORY_FOLDER)
+FOLDERS = (LINEAGE_FOLDER, QUERY_HISTORY_FOLDER, TABLES_FOLDER)
 HISTORY_PATH = "/api/2.0/sql/history/queries"
 RANGE_START = "filter_by.query_start_time_range.start_time_ms"
 Asked = tuple[str, ...]
@@ -187,7 +191,8 @@ def test_one_kind_leaves_the_other_alone(kind: str, workspace: Emulator, tmp_pat
     folder = LINEAGE_FOLDER if kind == "lineage" else QUERY_HISTORY_FOLDER
     fine(f"--{kind}", "--out", str(tmp_path / "out"))
 
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [folder]
+    folders = {folder, TABLES_FOLDER} if kind == "lineage" else {folder}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == folders
     asked_history = any(request.path == HISTORY_PATH for request in workspace.requests)
     assert asked_history is (kind == "query-history")
 
@@ -305,7 +310,7 @@ def test_the_job_does_the_same(workspace: Emulator, tmp_path: Path) -> None:
     (event,) = result.get_step_success_events()[:1]
     outputs = [e.step_output_data for e in result.all_events if e.is_successful_output]
     assert event
-    assert outputs[0].metadata["rows"].value == 2 * 24 * 3 + TABLES
+    assert outputs[0].metadata["rows"].value == 2 * 24 * 3 + 2 * TABLES
     assert workspace.requests
 
 
@@ -408,7 +413,7 @@ def snapshot(location: Location) -> dict[str, object]:
                 content = stream.read()
             text = gzip.decompress(content) if name.endswith(".gz") else content
             timeless = re.sub(rb'"extracted_at": ?"[^"]*"', b"", text)
-            if folder == LINEAGE_FOLDER and name == "manifest.json":
+            if folder != QUERY_HISTORY_FOLDER and name == "manifest.json":
                 timeless = re.sub(rb'"(sha256|size_bytes)": ?[^\n]*', b"", timeless)
             found[f"{folder}/{name}"] = timeless
     return found

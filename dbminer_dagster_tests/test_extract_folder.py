@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbminer_dagster.errors import LocationError, SettingsError
@@ -173,6 +173,7 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(*, is_gzip: bool, tmp_pa
     assert read(after) == ids(NEW, NEW_NEXT)
 
 
+@settings(deadline=None)  # disks are slow at times
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 60)), max_size=5))
 def test_any_extractions_killed_anywhere_end_whole(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[bool, int, int]]
@@ -285,8 +286,8 @@ def test_s3_that_cannot_be_written_is_found_out_at_once(
     identity = forger if who == "forger" else s3_server.reader
     for name, value in identity.environment.items():
         monkeypatch.setenv(name, value)
-    settings = load_settings(s3_region=s3_server.region, s3_endpoint_url=s3_server.endpoint_url)
-    place = destination(s3_prefix, settings, tmp_path / "staging")
+    store = load_settings(s3_region=s3_server.region, s3_endpoint_url=s3_server.endpoint_url)
+    place = destination(s3_prefix, store, tmp_path / "staging")
 
     with working(tmp_path) as work, pytest.raises(LocationError, match=reason) as caught:
         OfflineFolder.open(place, QUERY_HISTORY_FOLDER, work, part_bytes=100, is_gzip=True)
@@ -294,6 +295,7 @@ def test_s3_that_cannot_be_written_is_found_out_at_once(
     assert identity.secret_key not in str(caught.value)
 
 
+@settings(deadline=None)  # disks are slow at times
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=40), st.integers(1, 100))
 def test_parts_are_cut_at_their_size(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], limit_bytes: int

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from dbminer_dagster.errors import BadLinesError, DayNotCoveredError, UnreadableFileError
+from dbminer_dagster.resources.offline import TABLES_FOLDER
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import LocalLocation
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY
@@ -17,6 +18,7 @@ from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.offline_files import (
     DAY,
+    Row,
     api_row,
     history_of,
     lineage_of,
@@ -27,6 +29,7 @@ from dbminer_dagster_tests.offline_files import (
     system_row,
     write_history,
     write_lineage,
+    write_parts,
 )
 
 BAD_LINES = {
@@ -223,6 +226,53 @@ def test_hostile_values_stay_values(tmp_path: Path) -> None:
 
     assert sorted(found.column("user_name")) == sorted(values)
     assert found.column("statement_id") == found.column("user_name")
+
+
+def listed(name: str, extracted_at: str, **more: object) -> Row:
+    """An entry of the list of tables, as `dbminer extract` writes it."""
+    parts = {"catalog_name": "Main", "schema_name": "a.b", "name": name}
+    return {**parts, "extracted_at": extracted_at, "comment": "of no use", **more}
+
+
+def test_the_newest_list_of_tables_counts(tmp_path: Path) -> None:
+    """A table of an older extraction is gone; one that stands on two pages is there once."""
+    first, second = "2026-01-05T12:00:00Z", "2026-01-06T12:00:00Z"
+    table = listed(
+        "t",
+        second,
+        table_type="VIEW",
+        storage_location="s3://lake/t",
+        updated_at=1_767_614_400_000,
+        columns=[{"name": "X", "type_text": "int"}, {"name": "y"}],
+    )
+    parts = [ndjson(listed("t", first), listed("gone", first)), ndjson(table, table)]
+    write_parts(tmp_path, TABLES_FOLDER, *parts)
+
+    with open_spool() as spool:
+        extractor = OfflineExtractor(uri=str(tmp_path))
+        inventory = extractor.inventory(datetime(2026, 1, 9, tzinfo=UTC), spool)
+        rows = inventory.frame.collect().to_dicts()
+    assert inventory.is_readable
+    assert inventory.row_count == 1
+    assert rows == [
+        {
+            "table_name": "main.`a.b`.t",
+            "table_type": "VIEW",
+            "storage_path": "s3://lake/t",
+            "columns": ["x", "y"],
+            "last_altered": datetime(2026, 1, 5, 12, tzinfo=UTC),
+            "read_at": datetime(2026, 1, 6, 12, tzinfo=UTC),
+            "extraction_method": "offline",
+        }
+    ]
+
+
+def test_a_bad_line_in_the_list_of_tables_is_an_error(tmp_path: Path) -> None:
+    """A name must not look unique because the line of its namesake could not be read."""
+    write_parts(tmp_path, TABLES_FOLDER, ndjson({"name": "t"}))
+
+    with open_spool() as spool, pytest.raises(BadLinesError, match=r"result-0\.json, line 1"):
+        OfflineExtractor(uri=str(tmp_path)).inventory(datetime(2026, 1, 9, tzinfo=UTC), spool)
 
 
 def test_spool_is_gone_in_the_end() -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.clock import Clock
@@ -13,9 +14,11 @@ from dbminer_dagster.databricks.credentials import Credentials
 from dbminer_dagster.databricks.network import RETRY_BUDGET_S, ask
 from dbminer_dagster.databricks.rest_errors import RAISED_BY_SDK, explain_rest
 from dbminer_dagster.databricks.sign_in import sign_in
-from dbminer_dagster.databricks.warehouse import Warehouse
 from dbminer_dagster.errors import DbminerError, SettingsError, SignInError
 from dbminer_dagster.settings import AuthType, Settings
+
+if TYPE_CHECKING:
+    from dbminer_dagster.databricks.warehouse import Warehouse
 
 _log = logging.getLogger(__name__)
 _UNKNOWN_PRINCIPAL = "<principal>"
@@ -152,6 +155,9 @@ class Connection:
             )
         return name
 
-    def warehouse(self, warehouse_id: str) -> Warehouse:
+    def warehouse(self, warehouse_id: str) -> "Warehouse":
         """A session on a SQL warehouse, for a `with` block; opened with its first statement."""
+        # The SQL connector takes seconds to import, and the REST method does without.
+        from dbminer_dagster.databricks.warehouse import Warehouse
+
         return Warehouse(self, warehouse_id)

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dbminer_dagster.errors import SettingsError
-from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline import (
+    LINEAGE_FOLDER,
+    QUERY_HISTORY_FOLDER,
+    TABLES_FOLDER,
+)
 from dbminer_dagster.rest_api.query_history import covered_days
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
@@ -19,7 +23,7 @@ class Plan:
     Attributes:
         host: Of the workspace.
         out: A folder, or `s3://bucket/prefix`.
-        lineage: Whether lineage is read.
+        lineage: Whether lineage is read, and the list of tables with it.
         query_history: Whether query history is read.
         columns: Whether column lineage belongs to lineage.
         window: Days of the history; and those whose edges the manifest tells of.
@@ -41,7 +45,11 @@ class Plan:
     @property
     def folders(self) -> list[str]:
         """The folders that it writes to."""
-        wanted = {QUERY_HISTORY_FOLDER: self.query_history, LINEAGE_FOLDER: self.lineage}
+        wanted = {
+            QUERY_HISTORY_FOLDER: self.query_history,
+            LINEAGE_FOLDER: self.lineage,
+            TABLES_FOLDER: self.lineage,
+        }
         return [folder for folder, is_wanted in wanted.items() if is_wanted]
 
     def identity(self) -> dict[str, object]:

@@ -19,11 +19,16 @@ from dbminer_dagster.extraction.plan import Plan
 from dbminer_dagster.extraction.reporting import EveryProgress, Reporter
 from dbminer_dagster.extraction.summary import Summary
 from dbminer_dagster.extraction.work import Work, open_work
-from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
+from dbminer_dagster.resources.offline import (
+    LINEAGE_FOLDER,
+    QUERY_HISTORY_FOLDER,
+    TABLES_FOLDER,
+)
 from dbminer_dagster.resources.offline.manifest import ExtractionEntry
 from dbminer_dagster.rest_api.lineage import Rates, read_lineage
 from dbminer_dagster.rest_api.progress import Progress, ProgressLines
 from dbminer_dagster.rest_api.query_history import read_day
+from dbminer_dagster.rest_api.tables import Listing
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
 
@@ -72,6 +77,7 @@ def extract(
                 extraction.read_history(day)
         if plan.lineage:
             extraction.read_lineage()
+            extraction.read_tables()
         work.forget()
     return extraction.summary
 
@@ -144,6 +150,30 @@ class _Extraction:
         self.summary.add(
             title, folder.manifest, written, requests=found.requests, refused=found.refused
         )
+
+    def read_tables(self) -> None:
+        """Brings the list of tables into the destination, against which names are resolved."""
+        title, folder = "Tables", self.folders[TABLES_FOLDER]
+        wanted = self._entry(self.plan.window)
+        if written := folder.written(wanted):
+            self.summary.add(title, folder.manifest, written)
+            return
+        skipped: list[str] = []
+        with self._stage(title) as progress:
+            written = folder.add(wanted, self._table_lines(progress, skipped), lambda _: set())
+        if skipped:
+            self.reporter.say(f"Gone, or may not be listed: {', '.join(skipped)}")
+        self.summary.add(title, folder.manifest, written)
+
+    def _table_lines(self, progress: Progress, skipped: list[str]) -> Iterator[bytes]:
+        listing = Listing(self.calls)
+        catalogs = sorted(listing.catalogs(self.plan.excluded_catalogs))
+        for done, catalog in enumerate(catalogs):
+            progress.update(done, len(catalogs), "catalogs")
+            for page in listing.tables_of([catalog], skipped):
+                for table in page:
+                    yield msgspec.json.encode({**table, "extracted_at": self.begun_at})
+        progress.update(len(catalogs), len(catalogs), "catalogs")
 
     def _entry(self, window: Window) -> ExtractionEntry:
         return ExtractionEntry(

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from dbminer_dagster.databricks.pace import Pace
 from dbminer_dagster.databricks.rest_calls import RestCalls
 from dbminer_dagster.errors import WorkspaceError
 from dbminer_dagster.mining.filters import glob_pattern
+from dbminer_dagster.rest_api.outcomes import outcome_of
 
 PAGES_PER_SECOND = 20.0
 """Databricks documents no limit for listings."""
 INFORMATION_SCHEMA = "information_schema"
 
 Listed = dict[str, Any]
+Entry = TypeVar("Entry")
 
 
 def listing_pace() -> Pace:
@@ -67,6 +69,21 @@ class Listing:
         }
         yield from self._pages(f"list the tables of {catalog}.{schema}", "tables", query, "tables")
 
+    def tables_of(self, catalogs: Sequence[str], skipped: list[str]) -> Iterator[list[Listed]]:
+        """Pages of all tables of catalogs with their columns; schemas come in a fixed order.
+
+        Args:
+            catalogs: Names of the catalogs.
+            skipped: Is given the names of what is gone or may not be listed, with the reason.
+
+        Raises:
+            WorkspaceError: A call failed for another reason.
+        """
+        for catalog in catalogs:
+            for schema in sorted(_unless_refused(self.schemas(catalog), catalog, skipped)):
+                pages = self.tables(catalog, schema, columns=True)
+                yield from _unless_refused(pages, f"{catalog}.{schema}", skipped)
+
     def _pages(self, what: str, path: str, query: Listed, key: str) -> Iterator[list[Listed]]:
         tokens: set[str] = set()
         while True:
@@ -83,3 +100,10 @@ class Listing:
                 )
             tokens.add(token)
             query = {**query, "page_token": token}
+
+
+def _unless_refused(listed: Iterator[Entry], name: str, skipped: list[str]) -> Iterator[Entry]:
+    try:
+        yield from listed
+    except WorkspaceError as error:
+        skipped.append(f"{name} ({outcome_of(error)})")

@@ -1,26 +1,34 @@
 """One generated workspace, read by every extraction method: what is the same, and what differs."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 import time_machine
+from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 from sample_generator import generate
 
+from dbminer_dagster.cli import main
 from dbminer_dagster.resources.databricks import DatabricksResource
 from dbminer_dagster.resources.extractor import Extractor
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.rest_api import RestApiExtractor
 from dbminer_dagster.resources.system_tables import SystemTableExtractor
-from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE
+from dbminer_dagster.schemas import (
+    KNOWN_TABLES,
+    RAW_COLUMN_LINEAGE,
+    RAW_QUERY_HISTORY,
+    RAW_TABLE_LINEAGE,
+)
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster.windows import Window
-from dbminer_dagster_tests.databricks_emulator import run_emulator
+from dbminer_dagster_tests.databricks_emulator import Emulator, run_emulator
 from dbminer_dagster_tests.offline_files import history_of, lineage_of
-from dbminer_dagster_tests.pipeline import FIRST_DAY
+from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline, assert_same_tables
+from dbminer_dagster_tests.s3_server import S3Server
 from dbminer_dagster_tests.warehouse import ask_faster, sign_in
 
 WINDOW = Window(FIRST_DAY, date(2026, 1, 8))
@@ -36,7 +44,7 @@ Tables = dict[str, pl.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tables]]:
+def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tables]:
     """The raw tables of the workspace, as each method reads them."""
     files = tmp_path_factory.mktemp("files")
     generate(
@@ -49,10 +57,11 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tables]]
         emulator.add_tables_of_lineage()
         emulator.adopt_workspace_id()
         with time_machine.travel(NOW):
-            yield {
+            found = {
                 extractor.method.value: _read(extractor)
                 for extractor in _extractors(files, tmp_path_factory.mktemp("work"))
             }
+    return found
 
 
 def _extractors(files: Path, work: Path) -> Iterator[Extractor]:
@@ -119,3 +128,33 @@ def test_types_of_tables_have_the_same_names(raw: dict[str, Tables]) -> None:
     )
 
     assert {"TABLE", "VIEW"} <= found <= expected
+
+
+def test_a_round_trip_gives_the_same_results(
+    databricks_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    s3_prefix: str,
+    s3_server: S3Server,
+    tmp_path: Path,
+) -> None:
+    """Extracted to S3 and mined from there, every result table equals that of the REST method."""
+    sign_in(databricks_emulator, monkeypatch)
+    ask_faster(monkeypatch)
+    monkeypatch.setenv("DBMINER_WORK_FOLDER", str(tmp_path / "work"))
+    monkeypatch.setenv("DBMINER_S3_ENDPOINT_URL", s3_server.endpoint_url)
+    monkeypatch.setenv("DBMINER_S3_REGION", s3_server.region)
+    files, first = tmp_path / "files", datetime.now(UTC).date() - timedelta(days=6)
+    generate(files, first_day=first, days=3, statements_per_day=300, seed=5, system_rows_only=True)
+    databricks_emulator.load_files(files)
+    databricks_emulator.add_tables_of_lineage()
+    databricks_emulator.adopt_workspace_id()
+    window = Window(first, first + timedelta(days=3))
+
+    days = ["--since", str(window.start), "--until", str(window.last_day)]
+    extracted = CliRunner().invoke(main, ["extract", *days, "--out", s3_prefix])
+    assert extracted.exit_code == 0, extracted.output
+    rest = Pipeline("unused", str(tmp_path / "rest"), lineage_method="rest_api").mined(window)
+    offline = Pipeline(s3_prefix, str(tmp_path / "offline")).mined(window)
+
+    assert rest.table(KNOWN_TABLES.name).height > 0
+    assert_same_tables(rest, offline, METHOD, "read_at")

@@ -2,3 +2,5 @@
 
 LINEAGE_FOLDER = "extracted-lineage"
 QUERY_HISTORY_FOLDER = "extracted-query-history"
+TABLES_FOLDER = "extracted-tables"
+"""The tables of the source; it may be missing."""

@@ -1,16 +1,19 @@
 """The extractor of the offline method."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 import polars as pl
 from dagster_aws.s3 import S3Resource
 
-from dbminer_dagster.resources.extractor import Extraction, Extractor
+from dbminer_dagster.resources.extractor import Extraction, Extractor, Inventory
 from dbminer_dagster.resources.offline import (
     LINEAGE_FOLDER,
     QUERY_HISTORY_FOLDER,
+    TABLES_FOLDER,
     lineage,
     lineage_objects,
+    listed_tables,
     query_history,
     rest_lineage,
 )
@@ -20,6 +23,7 @@ from dbminer_dagster.resources.offline.lines import BadLines
 from dbminer_dagster.resources.offline.reading import Reading
 from dbminer_dagster.resources.query_history_rows import each_once
 from dbminer_dagster.schemas import (
+    KNOWN_TABLES,
     RAW_COLUMN_LINEAGE,
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
@@ -88,6 +92,24 @@ class OfflineExtractor(Extractor):
                 table, window, read, rows, reading, rest.counts[table.name]
             )
         return extractions
+
+    def inventory(self, read_at: datetime, spool: Spool) -> Inventory:
+        """See `Extractor.inventory`; of several extractions the newest one counts."""
+        if not self._location().holds(TABLES_FOLDER):
+            return super().inventory(read_at, spool)
+        reading = Reading(BadLines(self.max_bad_lines))
+        for batch in reading.batches(
+            self._location(), TABLES_FOLDER, listed_tables.decode, listed_tables.known_fields()
+        ):
+            spool.write("listed", listed_tables.rows(batch, read_at, self.method.value))
+        listed = spool.scan("listed", listed_tables.ROW_SCHEMA)
+        newest = listed.filter(pl.col("read_at") == pl.col("read_at").max())
+        spool.write(
+            KNOWN_TABLES.name, newest.unique("table_name", keep="first", maintain_order=True)
+        )
+        rows = spool.scan(KNOWN_TABLES.name, listed_tables.ROW_SCHEMA)
+        row_count = rows.select(pl.len()).collect(engine="streaming").item()
+        return Inventory(rows, row_count, notes=tuple(reading.notes().get("bad_lines", ())))
 
     def _extraction(
         self,

@@ -58,6 +58,10 @@ class Location(Protocol):
         """The same for who reads only its beginning: nothing is fetched before it is read."""
         ...
 
+    def holds(self, folder: str) -> bool:
+        """Whether there is anything in a folder that may be missing."""
+        ...
+
     def probe(self) -> None:
         """Makes sure that the location exists and can be listed, or raises `LocationError`."""
         ...
@@ -76,6 +80,10 @@ class LocalLocation:
     def files(self, folder: str) -> dict[str, FileState]:
         """See `Location.files`."""
         return _listed(self.root / folder)
+
+    def holds(self, folder: str) -> bool:
+        """See `Location.holds`."""
+        return (self.root / folder).is_dir()
 
     def probe(self) -> None:
         """See `Location.probe`."""
@@ -134,6 +142,10 @@ class S3Location:
                 for page in pages
                 for entry in page.get("Contents", ())
             }
+
+    def holds(self, folder: str) -> bool:
+        """See `Location.holds`."""
+        return bool(self.objects(folder))
 
     @contextmanager
     def open(self, folder: str, part: str) -> Iterator[BinaryIO]:
