@@ -43,10 +43,10 @@ check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/python -m pip check
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/end_to_end.py
-	$(BIN)/python benchmarks/warehouse.py
-	$(BIN)/python benchmarks/rest_lineage.py
-	$(BIN)/python benchmarks/rest_query_history.py
+	$(BIN)/python benchmarks/end_to_end.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/warehouse.py --write docs/benchmarks-system-tables.md
+	$(BIN)/python benchmarks/rest_lineage.py --write docs/benchmarks-rest-lineage.md
+	$(BIN)/python benchmarks/rest_query_history.py --write docs/benchmarks-rest-query-history.md
 
 # The lock files hold hashes and no address; versions already locked are kept.
 lock: $(VENV)/.dev

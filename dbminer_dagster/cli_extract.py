@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dbminer_dagster.errors import DbminerError, SettingsError
+from dbminer_dagster.extraction import DEFAULT_PART_BYTES
 from dbminer_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class _Size(click.ParamType):
     "--out", metavar="URI", help="Folder or s3://bucket/prefix; by default DBMINER_OFFLINE_URI."
 )
 @click.option(
-    "--part-size", type=_Size(), default="64MB", show_default=True, help="Uncompressed, of a file."
+    "--part-size",
+    type=_Size(),
+    default=DEFAULT_PART_BYTES,
+    show_default=f"{DEFAULT_PART_BYTES // 10**6}MB",
+    help="Uncompressed, of a file.",
 )
 @click.option(
     "--gzip/--no-gzip", "is_gzip", default=True, show_default=True, help="Compress the files."

@@ -31,7 +31,7 @@ def _offline_files_arrived(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="Mines the days of new and replaced files under `DBMINER_OFFLINE_URI`, once "
-        "all of them are there and have been looked through.",
+        "all of them are there and can be read.",
     )
     def offline_files_arrived(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         folders = _watched_folders(settings)
@@ -41,10 +41,14 @@ def _offline_files_arrived(settings: Settings) -> dg.SensorDefinition:
                 "DBMINER_QUERY_HISTORY_METHOD to offline, or stop this sensor."
             )
         try:
-            look = _look(settings, folders, Cursor.parse(context.cursor))
+            cursor = Cursor.parse(context.cursor).of(settings.offline_uri or "")
+            look = _look(settings, folders, cursor)
         except SourceError as error:
             return dg.SensorResult(skip_reason=str(error))
-        found = [*look.waiting, *look.faults, *drop_early_days(settings, look.cursor)]
+        found = [
+            *(*look.waiting, *look.faults, *look.passed_over),
+            *drop_early_days(settings, look.cursor),
+        ]
         for message in found:
             context.log.warning(message)
         today = datetime.now(UTC).date()
@@ -117,8 +121,7 @@ def due(settings: Settings, cursor: Cursor, today: date) -> list[dg.RunRequest]:
 def _may_have_statements(settings: Settings, cursor: Cursor, day: date) -> bool:
     if QUERY_HISTORY_FOLDER not in _watched_folders(settings):
         return True
-    covered = cursor.folders[QUERY_HISTORY_FOLDER].covered
-    return covered is not None and covered[0] <= day <= covered[1]
+    return cursor.folders[QUERY_HISTORY_FOLDER].covers(day)
 
 
 def stretches(days: Collection[date]) -> Iterator[Window]:
@@ -134,7 +137,7 @@ def _state(settings: Settings, look: Look, today: date) -> str:
     days = f"{len(look.cursor.days)} days are to be mined"
     if look.unread:
         return f"{look.unread} files are left for the next tick; {days} so far."
-    if look.waiting:
+    if look.waiting or look.faults:
         return f"{days} once this is repaired, or the upload has ended."
     if look.cursor.days:
         newest = settings.newest_minable_day(today)

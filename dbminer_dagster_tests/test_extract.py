@@ -36,7 +36,7 @@ from dbminer_dagster.resources.offline import (
 )
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.offline.files import Location, locate
-from dbminer_dagster.resources.offline.manifest import list_parts, read_manifest
+from dbminer_dagster.resources.offline.manifest import list_parts
 from dbminer_dagster.resources.rest_api import RestApiExtractor
 from dbminer_dagster.rest_api import query_history
 from dbminer_dagster.settings import load_settings
@@ -168,8 +168,8 @@ def test_the_manifest_tells_of_days_and_counts(workspace: Emulator, tmp_path: Pa
     asked = workspace.workspace.workspace_id
     fine("--out", str(tmp_path))
 
-    history = read_manifest(here(tmp_path), QUERY_HISTORY_FOLDER)
-    lineage = read_manifest(here(tmp_path), LINEAGE_FOLDER)
+    history = list_parts(here(tmp_path), QUERY_HISTORY_FOLDER).manifest
+    lineage = list_parts(here(tmp_path), LINEAGE_FOLDER).manifest
     assert history is not None
     assert lineage is not None
     assert {day for part in history.parts for day in part.days} == {FIRST, SECOND}
@@ -224,6 +224,31 @@ def test_extracting_again_replaces(workspace: Emulator, tmp_path: Path) -> None:
     assert len(statements) == len(set(statements)) == 2 * 24 * 3 + 1
     assert "s-late" in statements
     assert len(lines_of(here(tmp_path), LINEAGE_FOLDER)) == TABLES
+
+
+@pytest.mark.parametrize("change", ["columns", "catalogs"])
+def test_other_options_do_not_replace(
+    change: str, workspace: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lineage of the same days that was read by other options stays, and the same goes on."""
+    wanted = ["--lineage", "--out", str(tmp_path)]
+    fine(*wanted)
+    before = lines_of(here(tmp_path), LINEAGE_FOLDER)
+    asked = len(asked_of(workspace.requests))
+    if change == "catalogs":
+        monkeypatch.setenv("DBMINER_EXCLUDED_CATALOGS", "other")
+    changed = [*wanted, *(["--no-columns"] if change == "columns" else [])]
+
+    # The second time there is nothing to go on with either.
+    for found in (run(*changed), run(*changed)):
+        assert found.exit_code == 2, found.output
+        said = " ".join(found.stderr.split())
+        assert "with columns (excluded catalogs: __databricks_internal, hive" in said
+        assert "or into another --out" in said
+    assert len(asked_of(workspace.requests)) == asked
+    assert lines_of(here(tmp_path), LINEAGE_FOLDER) == before
+    monkeypatch.delenv("DBMINER_EXCLUDED_CATALOGS", raising=False)
+    fine(*wanted)
 
 
 def test_wrong_use_has_status_2(workspace: Emulator, tmp_path: Path) -> None:

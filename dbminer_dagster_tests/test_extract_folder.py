@@ -355,7 +355,7 @@ def test_days_of_lineage_are_those_of_its_visible_edges() -> None:
     }
     window = Window(DAY, DAY + timedelta(days=30))
 
-    assert lineage_days(window)([json.dumps(answers).encode()]) == {DAY, date(2026, 1, 9)}
+    assert lineage_days(window)(json.dumps(answers).encode()) == {DAY, date(2026, 1, 9)}
 
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)

@@ -12,17 +12,18 @@ from pathlib import Path
 from stat import S_IRUSR, S_IXUSR
 
 import pytest
+import time_machine
 
 from dbminer_dagster.errors import LocationError
 from dbminer_dagster.rest_api.journal import (
     KEPT_FOR,
     discard,
-    is_unfinished,
     journal_path,
     open_journal,
 )
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (number INTEGER PRIMARY KEY, pair INTEGER)"
+BEGUN_AT = datetime(2026, 1, 9, 12, tzinfo=UTC)
 KEEP = "INSERT INTO kept VALUES (?, ?)"
 WRITER = f"""
 import sys
@@ -137,15 +138,28 @@ def test_a_journal_with_a_damaged_page_begins_anew(path: Path) -> None:
 
 
 def test_an_old_journal_begins_anew(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody went on with for a day no longer tells how things are."""
+    """What was begun long ago no longer tells how things are, however often it is gone on with."""
+    with time_machine.travel(BEGUN_AT, tick=False) as now, open_journal(path, SCHEMA) as journal:
+        journal.add(KEEP, (1, 0))
+        now.shift(KEPT_FOR)
+        journal.add(KEEP, (2, 0))
+    with time_machine.travel(BEGUN_AT + KEPT_FOR, tick=False):
+        assert numbers(path) == [1, 2]
+    with time_machine.travel(BEGUN_AT + KEPT_FOR + timedelta(minutes=1), tick=False):
+        assert numbers(path) == []
+    assert "too long ago: reading begins anew" in caplog.text
+
+
+def test_a_journal_that_knows_too_little_begins_anew(path: Path) -> None:
+    """Who needs what happened up to a moment does not go on with what was begun before."""
     with open_journal(path, SCHEMA) as journal:
         journal.add(KEEP, (1, 0))
-    assert is_unfinished(path)
-    old = (datetime.now(UTC) - KEPT_FOR - timedelta(minutes=1)).timestamp()
-    os.utime(path, (old, old))
-    assert not is_unfinished(path)
-    assert numbers(path) == []
-    assert "older than a day" in caplog.text
+    begun_at = journal.begun_at
+    with open_journal(path, SCHEMA, begun_since=begun_at) as journal:
+        assert journal.value("SELECT number FROM kept") == 1
+    with open_journal(path, SCHEMA, begun_since=begun_at + timedelta(microseconds=1)) as journal:
+        assert journal.value("SELECT number FROM kept") is None
+        assert journal.begun_at > begun_at
 
 
 def test_two_never_use_one_journal(path: Path) -> None:
@@ -183,7 +197,6 @@ def test_a_discarded_journal_leaves_no_file(path: Path) -> None:
     killed_writer(path, 3)
     discard(path)
     discard(path)
-    assert not is_unfinished(path)
     assert list(path.parent.iterdir()) == []
 
 

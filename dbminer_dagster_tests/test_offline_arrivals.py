@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,19 +186,54 @@ def test_a_manifest_tells_the_days(tmp_path: Path) -> None:
     assert opened == []
     assert look.is_complete
     assert look.cursor.days == {DAYS[0], DAYS[1], DAYS[4]}
-    assert look.cursor.folders[QUERY_HISTORY_FOLDER].covered == (DAYS[0], DAYS[4])
+    covered = look.cursor.folders[QUERY_HISTORY_FOLDER]
+    assert [day for day in DAYS if covered.covers(day)] == [DAYS[0], DAYS[1], DAYS[4]]
 
 
 def test_a_manifest_tells_what_is_covered(tmp_path: Path) -> None:
-    """Quiet days of an extraction are covered though no part holds them."""
+    """Quiet days of an extraction are covered and found though no part holds them, once."""
     content = statements(DAYS[2])
     write_history(tmp_path, content)
     write_manifest(tmp_path, part(0, content, DAYS[2]), extractions=1)
 
     look, _ = look_at(tmp_path, Cursor())
 
-    assert look.cursor.days == {DAYS[2]}
+    assert look.cursor.days == {*DAYS}
     assert look.cursor.folders[QUERY_HISTORY_FOLDER].covered == (DAYS[0], DAYS[-1])
+    look.cursor.days.clear()
+    assert look_at(tmp_path, look.cursor)[0].cursor.days == set()
+
+
+def test_a_day_that_is_emptied_is_found(tmp_path: Path) -> None:
+    """An extraction that finds no statement where an earlier one did concerns its day."""
+    content = statements(DAYS[0])
+    write_history(tmp_path, content)
+    entry = ExtractionEntry("17", DAYS[0], DAYS[0], datetime(2026, 2, 1, tzinfo=UTC), [])
+    path = tmp_path / QUERY_HISTORY_FOLDER / MANIFEST_NAME
+    full = Manifest().with_extraction(
+        msgspec.structs.replace(entry, parts=["result-0.json"]), [part(0, content, DAYS[0])]
+    )
+    path.write_bytes(full.encoded())
+    first, _ = look_at(tmp_path, Cursor())
+    first.cursor.days.clear()
+
+    later = msgspec.structs.replace(entry, extracted_at=datetime(2026, 2, 2, tzinfo=UTC))
+    path.write_bytes(full.with_extraction(later, []).encoded())
+    second, _ = look_at(tmp_path, first.cursor)
+
+    assert second.cursor.days == {DAYS[0]}
+
+
+def test_a_manifest_ends_a_fault(tmp_path: Path) -> None:
+    """It tells the days of a part that could not be looked through without it."""
+    content = statements(DAYS[0]) + b"nonsense\n"
+    write_history(tmp_path, content)
+    first, _ = look_at(tmp_path, Cursor())
+    write_manifest(tmp_path, part(0, content, DAYS[0]))
+    second, _ = look_at(tmp_path, first.cursor)
+
+    assert (first.is_complete, second.is_complete) == (False, True)
+    assert second.cursor.days == {DAYS[0]}
 
 
 @pytest.mark.parametrize("content", [None, b"half"], ids=["missing", "half there"])
@@ -269,7 +305,7 @@ def test_a_part_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
     assert len(first.faults) == len(second.faults) == 1
     assert "result-1.json cannot be opened" in second.faults[0]
     assert opened == ["result-1.json"]
-    assert second.is_complete
+    assert not second.is_complete
     assert second.cursor.days == {DAYS[0]}
 
 
@@ -277,14 +313,30 @@ def test_a_part_that_is_too_large_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part that no tick could look through is a fault with its remedy, and not tried again."""
-    monkeypatch.setattr(part_days, "MOST_CONTENT_BYTES", len(statements(DAYS[0])))
+    monkeypatch.setitem(
+        part_days.MOST_CONTENT_BYTES, QUERY_HISTORY_FOLDER, len(statements(DAYS[0]))
+    )
     write_history(tmp_path, statements(DAYS[0]), statements(DAYS[0], DAYS[1]))
 
     look, _ = look_at(tmp_path, Cursor())
 
     assert look.cursor.days == {DAYS[0]}
-    assert "Cut it into smaller parts" in look.faults[0]
+    assert "Cut it into smaller parts" in look.passed_over[0]
+    assert look.is_complete
     assert look_at(tmp_path, look.cursor)[1] == []
+
+
+def test_a_part_that_takes_too_long_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few bytes it has, a part may not use up the time of a tick."""
+    monkeypatch.setattr(part_days, "MOST_SECONDS", -1.0)
+    write_history(tmp_path, statements(DAYS[0]))
+
+    look, _ = look_at(tmp_path, Cursor())
+
+    assert look.cursor.days == set()
+    assert "Cut it into smaller parts" in look.passed_over[0]
 
 
 @pytest.mark.parametrize("text", ["{", '{"days": 7}', "2026-01-05"])
@@ -355,11 +407,8 @@ def test_the_days_of_statements_are_those_that_are_mined(tmp_path: Path) -> None
     assert size_bytes == len(content) - len(STATEMENTS)  # without the ends of lines
 
 
-def test_the_days_of_lineage_are_those_that_are_mined(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_days_of_lineage_are_those_that_are_mined(tmp_path: Path) -> None:
     """System rows and REST answers count to the day to which a run counts them."""
-    monkeypatch.setattr(part_days, "ANSWERS_AT_ONCE", 2)
     last = dict(ANSWERS, table_name="main.a.u", columns={})
     last["table_lineage"] = {
         "upstreams": [{"fileInfo": {"path": "s3://f", "lineage_timestamp": "2026-01-25"}}]

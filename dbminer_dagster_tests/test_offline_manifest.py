@@ -1,10 +1,12 @@
 """The manifest of a folder of offline files: what it lists is read as it was written, no more."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,8 @@ from dbminer_dagster.resources.offline.manifest import (
     ExtractionEntry,
     Manifest,
     PartEntry,
+    list_parts,
     part_number,
-    read_manifest,
 )
 from dbminer_dagster.s3 import s3_client
 from dbminer_dagster.settings import load_settings
@@ -158,7 +160,7 @@ def test_a_manifest_that_is_none_fails(content: bytes, reason: str, folder: Path
     (folder / MANIFEST_NAME).write_bytes(content)
 
     with pytest.raises(LocationError, match=f"manifest.json .*{reason}"):
-        read_manifest(LocalLocation(folder.parent), QUERY_HISTORY_FOLDER)
+        list_parts(LocalLocation(folder.parent), QUERY_HISTORY_FOLDER)
 
 
 def test_a_manifest_comes_back_as_it_was_written(folder: Path) -> None:
@@ -167,10 +169,10 @@ def test_a_manifest_comes_back_as_it_was_written(folder: Path) -> None:
     write_manifest(folder, manifest)
     location = LocalLocation(folder.parent)
 
-    assert read_manifest(location, QUERY_HISTORY_FOLDER) == manifest
+    assert list_parts(location, QUERY_HISTORY_FOLDER).manifest == manifest
     assert manifest.days() == [DAY, DAY + timedelta(days=1)]
     (folder / MANIFEST_NAME).unlink()
-    assert read_manifest(location, QUERY_HISTORY_FOLDER) is None
+    assert list_parts(location, QUERY_HISTORY_FOLDER).manifest is None
 
 
 def test_a_day_without_statements_is_covered_when_it_was_extracted(folder: Path) -> None:
@@ -182,6 +184,38 @@ def test_a_day_without_statements_is_covered_when_it_was_extracted(folder: Path)
     assert read_history(folder.parent, Window.of_day(quiet)).rows.is_empty()
     with pytest.raises(DbminerError, match="the source holds"):
         read_history(folder.parent, Window.of_day(DAY))
+
+
+def test_a_day_between_two_extractions_is_absent(folder: Path) -> None:
+    """A day that was never extracted is no quiet day, though days around it were."""
+    entries = [
+        ExtractionEntry("17", day, day, BEGUN_AT, [])
+        for day in (DAY + timedelta(days=offset) for offset in (0, 1, 3))
+    ]
+    write_manifest(folder, Manifest(extractions=entries))
+    gap = DAY + timedelta(days=2)
+    window = Window(DAY, DAY + timedelta(days=5))
+
+    found = read_history(folder.parent, window).extraction
+    assert found.absent_days(window) == {gap, DAY + timedelta(days=4)}
+    with pytest.raises(DbminerError, match=f"{DAY} to .*, but for 1 days in between"):
+        read_history(folder.parent, Window.of_day(gap))
+
+
+def test_a_manifest_of_an_older_release_is_read(folder: Path) -> None:
+    """Options that it does not tell differ from no others."""
+    old = ExtractionEntry("17", DAY, DAY, BEGUN_AT, [])
+    new = msgspec.structs.replace(old, columns=False, excluded_catalogs=["system"])
+    content = json.loads(Manifest(extractions=[old]).encoded())
+    for name in ("columns", "excluded_catalogs"):
+        del content["extractions"][0][name]
+    (folder / MANIFEST_NAME).write_text(json.dumps(content))
+
+    read = list_parts(LocalLocation(folder.parent), QUERY_HISTORY_FOLDER).manifest
+    assert read == Manifest(extractions=[old])
+    assert new.is_like(old)
+    assert not new.is_like(msgspec.structs.replace(new, columns=True))
+    assert not new.is_like(msgspec.structs.replace(new, excluded_catalogs=[]))
 
 
 def present(folder: Path) -> tuple[Status, str]:

@@ -182,12 +182,41 @@ def test_a_time_that_is_none_is_counted(text: object, tmp_path: Path) -> None:
 
 
 def test_the_snapshot_widens_what_is_covered(tmp_path: Path) -> None:
-    """A snapshot without a recent edge knows all days up to its own, as days without edges."""
-    given = answer({"tableInfo": table("s")}, extracted_at="2026-01-07T03:00:00+05:00")
+    """A snapshot without a recent edge knows all days before its own, as days without edges."""
+    given = answer({"tableInfo": table("s")}, extracted_at="2026-01-08T03:00:00+05:00")
 
     tables, _ = read_both(tmp_path, given, window=Window.trailing(date(2026, 1, 8), 4))
 
     assert tables.extraction.covered == (DAY, date(2026, 1, 6))
+
+
+@pytest.mark.parametrize(
+    ("extracted_at", "covered"),
+    [
+        ("2026-01-05T13:00:00Z", (date(2026, 1, 4), date(2026, 1, 4))),
+        ("2026-01-06T13:00:00Z", (DAY, DAY)),
+        (None, (DAY, DAY)),
+    ],
+    ids=["that_day", "the_next_day", "unknown"],
+)
+def test_the_day_of_a_snapshot_is_not_covered(
+    extracted_at: str | None, covered: tuple[date, date], tmp_path: Path
+) -> None:
+    """An edge of a day that was not over does not cover it; without a time, edges are all."""
+    given = answer({"tableInfo": table("s")}, extracted_at=extracted_at)
+
+    tables, _ = read_both(tmp_path, given, window=Window.trailing(DAY, 2))
+
+    assert tables.extraction.covered == covered
+
+
+def test_a_row_of_the_day_of_a_snapshot_covers_it(tmp_path: Path) -> None:
+    """Rows of system tables widen what is covered, whatever snapshot lies beside them."""
+    given = answer({"tableInfo": table("s")}, extracted_at="2026-01-05T13:00:00Z")
+
+    tables, _ = read_both(tmp_path, given, lineage_row())
+
+    assert tables.extraction.covered == (date(2026, 1, 4), DAY)
 
 
 def test_both_sides_of_an_edge_agree(tmp_path: Path) -> None:
@@ -222,7 +251,7 @@ def test_an_answer_of_a_wrong_type_is_a_bad_line(changes: dict, tmp_path: Path) 
 
 def test_an_empty_answer_is_fine(tmp_path: Path) -> None:
     """A table without neighbours gives no row."""
-    empty = {"table_name": "main.a.t", "table_lineage": {}, "extracted_at": "2026-01-05T13:00:00Z"}
+    empty = {"table_name": "main.a.t", "table_lineage": {}, "extracted_at": "2026-01-06T13:00:00Z"}
 
     tables, columns = read_both(tmp_path, empty)
 

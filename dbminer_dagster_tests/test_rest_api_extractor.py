@@ -1,12 +1,13 @@
 """The REST method: its rows are those of the offline method on the same answers, and its notes."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import time_machine
 
 from dbminer_dagster.errors import DayNotCoveredError, RequestBudgetError
 from dbminer_dagster.resources.databricks import DatabricksResource
@@ -17,11 +18,14 @@ from dbminer_dagster.settings import load_settings
 from dbminer_dagster.spool import open_spool
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.databricks_emulator import Emulator
+from dbminer_dagster_tests.databricks_emulator.api_error import Answer, refused
+from dbminer_dagster_tests.databricks_emulator.routes import Body, Call, find_route, route
 from dbminer_dagster_tests.databricks_emulator.workspace import Column, Table
 from dbminer_dagster_tests.offline_files import DAY, column_row, lineage_of, lineage_row
 from dbminer_dagster_tests.warehouse import load
 
 READ_AT = datetime(2026, 1, 9, 8, 30, tzinfo=UTC)
+TABLE_PATH = "/api/2.0/lineage-tracking/table-lineage"
 Extract = Callable[..., RestApiExtractor]
 
 
@@ -85,7 +89,79 @@ def test_edges_of_other_days_are_left_out_and_counted(
     (found,) = lineage_of(extractor(), Window.of_day(DAY), [RAW_TABLE_LINEAGE]).values()
     assert found.column("target_name") == ["main.a.t"]
     assert found.extraction.counts["rows_of_other_days"] == 4
-    assert found.extraction.covered == (date(2026, 1, 4), datetime.now(UTC).date())
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    assert found.extraction.covered == (date(2026, 1, 4), yesterday)
+
+
+def test_the_day_of_the_snapshot_is_not_covered(emulator: Emulator, extractor: Extract) -> None:
+    """That day is not over: an edge on it does not make it a day that may be mined."""
+    newest = lineage_row(event_time="2026-01-09T08:00:00Z", target_table_full_name="main.a.new")
+    add_lineage(emulator, lineage_row(), newest)
+    window = Window(DAY, date(2026, 1, 10))
+
+    with time_machine.travel(READ_AT):
+        (found,) = lineage_of(extractor(), window, [RAW_TABLE_LINEAGE]).values()
+        assert found.extraction.absent_days(window) == {READ_AT.date()}
+        with pytest.raises(DayNotCoveredError):
+            lineage_of(extractor(), Window.of_day(READ_AT.date()))
+
+
+def test_a_snapshot_of_a_day_that_was_not_over_is_not_gone_on_with(
+    emulator: Emulator, extractor: Extract
+) -> None:
+    """What was answered on the mined day does not know its later edges, so it is asked again."""
+    window = Window(DAY, READ_AT.date() + timedelta(days=1))
+    for number in range(4):
+        target = f"main.a.{number}"
+        add_lineage(emulator, lineage_row(target_table_full_name=target))
+    with time_machine.travel(READ_AT), pytest.raises(RequestBudgetError):
+        lineage_of(extractor(rest_max_requests=2), window, [RAW_TABLE_LINEAGE])
+    with time_machine.travel(READ_AT + timedelta(hours=1)), pytest.raises(RequestBudgetError):
+        lineage_of(extractor(rest_max_requests=2), Window.of_day(DAY), [RAW_TABLE_LINEAGE])
+    sent = len(emulator.requests)
+    late = [
+        lineage_row(event_time="2026-01-09T20:00:00Z", target_table_full_name=f"main.a.{number}")
+        for number in range(4)
+    ]
+    add_lineage(emulator, *late)
+
+    with time_machine.travel(READ_AT + timedelta(days=1)):
+        (found,) = lineage_of(
+            extractor(), Window.of_day(READ_AT.date()), [RAW_TABLE_LINEAGE]
+        ).values()
+    assert found.rows.height == 4
+    asked = [each for each in emulator.requests[sent:] if "table-lineage" in each.path]
+    assert len(asked) == 5
+
+
+def test_a_retry_after_a_day_that_is_not_covered_asks_again(
+    emulator: Emulator, extractor: Extract
+) -> None:
+    """What came to nothing is forgotten, so that a later edge is found."""
+    emulator.workspace.add_table(Table("main", "a", "t"))
+    with pytest.raises(DayNotCoveredError):
+        lineage_of(extractor(), Window.of_day(DAY))
+    add_lineage(emulator, lineage_row())
+
+    assert lineage_of(extractor(), Window.of_day(DAY))["raw_table_lineage"].rows.height == 1
+
+
+def test_what_failed_is_named(emulator: Emulator, extractor: Extract) -> None:
+    """The metadata names the tables of which the workspace tells nothing but an error."""
+    add_lineage(emulator, lineage_row())
+    server = emulator._server  # noqa: SLF001
+    usual, _ = find_route(server.routes, "GET", TABLE_PATH)
+
+    def answer(call: Call) -> Body | Answer:
+        if call.query["table_name"] == "main.a.s":
+            raise refused(400, "INVALID_PARAMETER_VALUE", "It stumbles.")
+        return usual.answer(call)
+
+    server.routes = (route("GET", TABLE_PATH, usual.scope, answer), *server.routes)
+
+    (found,) = lineage_of(extractor(), Window.of_day(DAY), [RAW_TABLE_LINEAGE]).values()
+    assert found.extraction.notes["failed"] == ["main.a.s"]
+    assert found.extraction.counts["tables_failed"] == 1
 
 
 def test_a_snapshot_says_what_it_cannot_know(emulator: Emulator, extractor: Extract) -> None:

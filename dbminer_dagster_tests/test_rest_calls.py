@@ -77,7 +77,6 @@ def test_what_passes_is_outlived(
     assert ask(connect(), pace) == {"res": [], "has_next_page": False}
     assert len(statuses(databricks_emulator)) == 2
     assert (pace.sent, pace.refused) == (2, 1)
-    assert pace.current_per_second < pace.per_second
 
 
 def test_all_threads_wait_when_one_is_refused(

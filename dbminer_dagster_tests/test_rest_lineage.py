@@ -20,7 +20,6 @@ from dbminer_dagster.errors import (
     WorkspaceError,
     WorkspaceUnreachableError,
 )
-from dbminer_dagster.rest_api.journal import is_unfinished
 from dbminer_dagster.rest_api.lineage import LineageAnswers, Rates, journal_of, read_lineage
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster_tests.databricks_emulator import Emulator
@@ -300,24 +299,131 @@ def test_nothing_but_denied_tables_is_an_error(chain_of_tables: Miner) -> None:
     assert "tables_denied" not in chain_of_tables.counts()
 
 
+def test_nothing_but_tables_that_are_gone_is_an_error(chain_of_tables: Miner) -> None:
+    """A workspace that finds none of its tables shows nothing; once it does, they are asked."""
+    gone = refused(404, "RESOURCE_DOES_NOT_EXIST", "Table does not exist.")
+    chain_of_tables.emulator.lineage.refusal = gone
+
+    with (
+        pytest.raises(AccessDeniedError, match=r"any of the 30 tables .* BROWSE on the catalogs"),
+        chain_of_tables.read(),
+    ):
+        pass
+    chain_of_tables.emulator.lineage.refusal = None
+    assert "tables_gone" not in chain_of_tables.counts()
+
+
+def test_to_see_no_table_is_an_error(chain_of_tables: Miner) -> None:
+    """A principal who sees no table is told the grant, which then helps at once."""
+    workspace = chain_of_tables.emulator.workspace
+    workspace.revoke_everything(workspace.user)
+
+    with (
+        pytest.raises(AccessDeniedError, match=r"sees no table at .* BROWSE on the catalogs"),
+        chain_of_tables.read(),
+    ):
+        pass
+    workspace.grant("BROWSE", "CATALOG", "main", to=workspace.user)
+    workspace.grant("USE CATALOG", "CATALOG", "main", to=workspace.user)
+    assert chain_of_tables.counts()["tables_asked"] == 25
+
+
+@pytest.mark.parametrize("path", ["schemas", "tables"])
+def test_to_be_refused_every_list_is_an_error(path: str, chain_of_tables: Miner) -> None:
+    """That no catalog, or no schema, may be listed is no workspace without tables."""
+
+    def deny(_: Call) -> None:
+        raise refused(403, "PERMISSION_DENIED", "User does not have BROWSE on 'x'.")
+
+    before_answers(chain_of_tables, f"{CATALOG_ROOT}/{path}", deny)
+    with pytest.raises(AccessDeniedError, match="sees no table"), chain_of_tables.read():
+        pass
+    assert not list(chain_of_tables.folder.iterdir())
+
+
 @pytest.mark.parametrize(
-    ("status", "error_code", "expected"),
+    ("status", "error_code", "expected", "most_asked"),
     [
-        (404, "ENDPOINT_NOT_FOUND", WorkspaceUnreachableError),
-        (404, "FEATURE_DISABLED", WorkspaceUnreachableError),
-        (403, "FEATURE_DISABLED", AccessDeniedError),
-        (400, "INVALID_PARAMETER_VALUE", WorkspaceError),
+        (404, "ENDPOINT_NOT_FOUND", WorkspaceUnreachableError, 20),
+        (404, "FEATURE_DISABLED", WorkspaceUnreachableError, 20),
+        (403, "FEATURE_DISABLED", AccessDeniedError, 20),
+        (400, "METASTORE_DOES_NOT_EXIST", WorkspaceError, 20),
+        (400, "INVALID_PARAMETER_VALUE", WorkspaceError, 20 + 20),
     ],
 )
 def test_an_error_of_the_api_ends_the_extraction(
-    status: int, error_code: str, expected: type[WorkspaceError], chain_of_tables: Miner
+    status: int,
+    error_code: str,
+    expected: type[WorkspaceError],
+    most_asked: int,
+    chain_of_tables: Miner,
 ) -> None:
     """What does not concern one table alone is an error, not a table without lineage."""
+    add_tables(chain_of_tables, *(("main", "d", f"u{number}") for number in range(30)))
     chain_of_tables.emulator.lineage.refusal = refused(status, error_code, "Not here.")
 
     with pytest.raises(expected, match="Not here"), chain_of_tables.read():
         pass
-    assert sum(chain_of_tables.asked().values()) <= 20
+    assert sum(chain_of_tables.asked().values()) <= most_asked
+    chain_of_tables.emulator.lineage.refusal = None
+    assert "tables_failed" not in chain_of_tables.counts()
+
+
+@pytest.mark.parametrize("kind", ["tables", "columns"])
+def test_nothing_but_failures_is_an_error(kind: str, chain_of_tables: Miner) -> None:
+    """Also when they are few: nobody knows of anything that works."""
+    path = {"tables": TABLE_PATH, "columns": COLUMN_PATH}[kind]
+
+    def fail(call: Call) -> None:
+        if "main" in call.query["table_name"]:
+            raise refused(400, "INVALID_PARAMETER_VALUE", "Not here.")
+
+    before_answers(chain_of_tables, path, fail)
+    excluded = ["system", "other"]
+    with pytest.raises(WorkspaceError, match="Not here"), chain_of_tables.read(excluded=excluded):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "error_code"), [(400, "INVALID_PARAMETER_VALUE"), (500, "INTERNAL_ERROR")]
+)
+def test_what_the_workspace_stumbles_over_is_counted_and_named(
+    status: int, error_code: str, chain_of_tables: Miner
+) -> None:
+    """A table or column that always fails does not keep the others from being read."""
+
+    def fail(call: Call) -> None:
+        if (call.query["table_name"], call.query.get("column_name")) in broken:
+            raise refused(status, error_code, "It stumbles.")
+
+    broken = {("main.a.t15", None), ("main.a.t3", "x")}
+    for path in (TABLE_PATH, COLUMN_PATH):
+        before_answers(chain_of_tables, path, fail)
+
+    with chain_of_tables.read() as answers:
+        assert answers.failed == ["main.a.t15", "main.a.t3.x"]
+        assert (answers.counts["tables_failed"], answers.counts["columns_failed"]) == (1, 1)
+        assert (answers.counts["tables_asked"], answers.counts["columns_asked"]) == (30, 20)
+        assert len(list(answers.lines())) == 10
+
+
+def test_the_last_failures_are_kept(chain_of_tables: Miner) -> None:
+    """What fails when all else is answered is asked no more, and the progress is complete."""
+    with pytest.raises(RequestBudgetError), chain_of_tables.read(max_requests=48):
+        pass
+    before_answers(chain_of_tables, COLUMN_PATH, _stumble)
+    before_answers(chain_of_tables, TABLE_PATH, _stumble)
+    progress = NoProgress({})
+
+    with chain_of_tables.read(progress=progress) as answers:
+        assert len(answers.failed) == 2
+    assert progress.told == {"tables": (30, 30), "columns": (20, 20)}
+    with chain_of_tables.read(max_requests=1) as answers:
+        assert (len(answers.failed), answers.requests) == (2, 0)
+
+
+def _stumble(_: Call) -> None:
+    raise refused(400, "INVALID_PARAMETER_VALUE", "It stumbles.")
 
 
 @pytest.mark.parametrize("budget", [1, 7, 40])
@@ -358,9 +464,9 @@ def test_the_journal_stays_until_it_is_discarded(chain_of_tables: Miner) -> None
     path = journal_of(
         chain_of_tables.calls(), chain_of_tables.folder, ["system"], with_columns=True
     )
-    assert not is_unfinished(path)
+    assert not path.exists()
     lines = chain_of_tables.lines()
-    assert is_unfinished(path)
+    assert path.exists()
     asked = chain_of_tables.asked()
     with chain_of_tables.read() as answers:
         assert len(list(answers.lines())) == len(lines)
@@ -368,7 +474,7 @@ def test_the_journal_stays_until_it_is_discarded(chain_of_tables: Miner) -> None
     assert chain_of_tables.asked() == asked
 
     answers.discard()
-    assert not is_unfinished(path)
+    assert not path.exists()
 
 
 def test_faults_on_the_way_change_nothing(chain_of_tables: Miner) -> None:

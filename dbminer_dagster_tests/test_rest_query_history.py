@@ -1,7 +1,11 @@
 """Query history over REST: each statement of a day exactly once, whatever the pages look like."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 from collections import Counter
@@ -217,6 +221,61 @@ def test_an_interrupt_wakes_those_who_wait() -> None:
     assert woken == [1]
 
 
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from dbminer_dagster.cli import main
+main(prog_name="dbminer")
+"""
+COMMAND_IN_A_STEP = """
+import dagster as dg
+from dbminer_dagster.cli import main
+with dg.raise_execution_interrupts():
+    main(prog_name="dbminer", standalone_mode=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "ends", "last_line"),
+    [
+        (COMMAND, signal.SIGINT, "Aborted!"),
+        (COMMAND_IN_A_STEP, signal.SIGINT, "dagster._core.errors.DagsterExecutionInterruptedError"),
+        (
+            COMMAND_IN_A_STEP,
+            signal.SIGTERM,
+            "dagster._core.errors.DagsterExecutionInterruptedError",
+        ),
+    ],
+    ids=["command_sigint", "step_sigint", "step_sigterm"],
+)
+def test_a_signal_ends_a_reading_that_waits(
+    script: str, ends: signal.Signals, last_line: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Ctrl-C, and what Dagster ends a step with, end a reading that the workspace keeps waiting."""
+    emulator.history.refusal = refused(429, "REQUEST_LIMIT_EXCEEDED", "Later.")
+    days = ["--since", str(DAY), "--until", str(DAY)]
+    arguments = ["extract", "--query-history", *days, "--out", str(tmp_path / "files")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "DBMINER_WORK_FOLDER": str(tmp_path / "work")},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            # The second refusal comes a while after all slices were handed out.
+            while [one.status for one in emulator.requests if one.path == PATH].count(429) < 2:
+                assert process.poll() is None
+                threading.Event().wait(0.01)
+            process.send_signal(ends)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors.splitlines()[-1]) == (1, last_line)
+
+
 @pytest.mark.parametrize(
     "quirk",
     [
@@ -303,6 +362,21 @@ def test_statements_that_are_not_final_are_asked_for_again(
     assert len([one for one in asked(emulator) if "filter_by.statement_ids" in one]) == 1
 
 
+def test_a_statement_that_ends_between_two_readings_is_final(
+    emulator: Emulator, calls: RestCalls, tmp_path: Path
+) -> None:
+    """A day that is taken up again asks for its unfinished statements, and for nothing else."""
+    [statement_id] = load(emulator, 1)
+    emulator.history.running[statement_id] = None
+    assert [row["status"] for row in read(calls, tmp_path)] == ["RUNNING"]
+    before = len(asked(emulator))
+
+    emulator.history.running.clear()
+    [found] = read(calls, tmp_path)
+    assert (found["status"], found["is_final"]) == ("FINISHED", True)
+    assert [one["filter_by.statement_ids"] for one in asked(emulator)[before:]] == [statement_id]
+
+
 def test_a_row_that_does_not_say_is_final_unless_it_runs(tmp_path: Path) -> None:
     """Without `is_final` the status tells."""
     rows = [
@@ -343,6 +417,31 @@ def test_a_forgotten_token_begins_its_slice_anew(
     journal.close()
 
     assert ids(read(calls, tmp_path)) == loaded
+
+
+def test_a_token_forgotten_while_it_is_read_begins_its_slice_anew(
+    emulator: Emulator, calls: RestCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the workspace refuses a token that it has just given, the day is read all the same."""
+    monkeypatch.setattr(statement_pages, "PAGE_ROWS", 2)
+    loaded = load(emulator, *range(5))
+    emulator.history.forgets_tokens = 1
+
+    assert ids(read(calls, tmp_path)) == loaded
+    assert emulator.history.forgets_tokens == 0
+
+
+def test_a_workspace_that_refuses_every_token_fails(
+    emulator: Emulator, calls: RestCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice begins anew once; the second refused token is an error that tells the day."""
+    monkeypatch.setattr(statement_pages, "PAGE_ROWS", 2)
+    load(emulator, *range(5))
+    emulator.history.forgets_tokens = 1000
+
+    with pytest.raises(WorkspaceError, match=rf"Cannot read query history of {DAY} .*token is inv"):
+        read(calls, tmp_path)
+    assert emulator.history.forgets_tokens == 1000 - 2
 
 
 def test_a_refusal_that_is_no_token_fails(

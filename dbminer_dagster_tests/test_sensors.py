@@ -14,6 +14,11 @@ from sample_generator import generate
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.resources.offline import LINEAGE_FOLDER, QUERY_HISTORY_FOLDER
 from dbminer_dagster.resources.offline.arrivals import Cursor
+from dbminer_dagster.resources.offline.manifest import (
+    MANIFEST_NAME,
+    ExtractionEntry,
+    Manifest,
+)
 from dbminer_dagster.sensors import due, sensors, stretches
 from dbminer_dagster.settings import Settings, load_settings
 from dbminer_dagster.windows import Window
@@ -247,8 +252,8 @@ def test_waiting_days_are_named(tmp_path: Path) -> None:
     assert said.endswith("is the newest minable day.")
 
 
-def test_a_bad_file_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    """Its fault is told once, and it is looked at again when it has changed."""
+def test_a_bad_file_holds_up_all_days(tmp_path: Path) -> None:
+    """A run would fail on it, so that days wait, and are mined together when it is repaired."""
     write_lineage(tmp_path, events("01-05"))
     write_history(tmp_path, statements("01-05"), b"nonsense\n", statements("01-06"))
     settings = settings_of(tmp_path)
@@ -258,9 +263,38 @@ def test_a_bad_file_does_not_hold_up_the_others(tmp_path: Path) -> None:
     (tmp_path / QUERY_HISTORY_FOLDER / "result-1.json").write_bytes(statements("01-09"))
     third = tick(settings, second.cursor)
 
-    assert requested(first) == [("2026-01-05", "2026-01-06")]
-    assert reason(second) == NO_NEWS
-    assert requested(third) == [("2026-01-09", "2026-01-09")]
+    for found in (first, second):
+        assert "result-1.json" in reason(found)
+        assert "2 days are to be mined once this is repaired" in reason(found)
+    assert requested(third) == [("2026-01-05", "2026-01-06"), ("2026-01-09", "2026-01-09")]
+    assert reason(tick(settings, third.cursor)) == NO_NEWS
+
+
+def test_a_bad_file_that_is_tolerated_later_is_read(tmp_path: Path) -> None:
+    """More tolerance repairs a fault as well as a new version does."""
+    write_lineage(tmp_path, events("01-05") + b"nonsense\n")
+    first = tick(settings_of(tmp_path, calculate_popularity=False))
+
+    tolerant = settings_of(tmp_path, calculate_popularity=False, offline_max_bad_lines=1)
+
+    assert "1 bad lines, 0 allowed" in reason(first)
+    assert requested(tick(tolerant, first.cursor)) == [("2026-01-05", "2026-01-05")]
+
+
+def test_another_location_is_begun_anew(tmp_path: Path) -> None:
+    """What was seen elsewhere neither hides files nor covers days; run keys never come back."""
+    for name, day in (("a", "01-05"), ("b", "01-20")):
+        write(tmp_path / name, ["01-10"], [day])
+    wanted = [settings_of(tmp_path / name) for name in ("a", "b", "a")]
+
+    first = tick(wanted[0])
+    second = tick(wanted[1], first.cursor)
+    third = tick(wanted[2], second.cursor)
+
+    covered = Cursor.parse(second.cursor).folders[QUERY_HISTORY_FOLDER].covered
+    assert covered == (date(2026, 1, 20), date(2026, 1, 20))
+    assert requested(third) == requested(first)
+    assert not {*keys(first)} & {*keys(third)}
 
 
 def test_a_bad_file_alone_is_the_reason(tmp_path: Path) -> None:
@@ -348,6 +382,24 @@ def test_days_without_statements_are_mined_for_lineage_alone(tmp_path: Path) -> 
             *("raw_table_lineage", "raw_column_lineage", "known_tables"),
             *("table_lineage", "column_lineage"),
         }
+
+
+def test_a_day_between_extractions_is_mined_for_lineage_alone(tmp_path: Path) -> None:
+    """A manifest tells of which days query history was extracted; others have none to mine."""
+    write_lineage(tmp_path, events("01-06"))
+    folder = tmp_path / QUERY_HISTORY_FOLDER
+    folder.mkdir()
+    entries = [
+        ExtractionEntry("17", day, day, datetime(2026, 2, 1, tzinfo=UTC), [])
+        for day in (date(2026, 1, 5), date(2026, 1, 7))
+    ]
+    (folder / MANIFEST_NAME).write_bytes(Manifest(extractions=entries).encoded())
+
+    found = tick(settings_of(tmp_path)).run_requests or []
+
+    of_lineage = {request.tags[START] for request in found if request.asset_selection}
+    assert of_lineage == {"2026-01-06"}
+    assert {request.tags[START] for request in found} - of_lineage == {"2026-01-05", "2026-01-07"}
 
 
 def test_the_requested_runs_mine_the_days(tmp_path: Path) -> None:

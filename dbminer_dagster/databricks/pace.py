@@ -38,12 +38,6 @@ class Pace:
         self._share = 1.0
         self._share_at = self._next = self._paused_until = clock()
 
-    @property
-    def current_per_second(self) -> float:
-        """The rate at this moment."""
-        with self._lock:
-            return self._rate(self._clock())
-
     def wait(self) -> None:
         """Returns when the next request may be sent."""
         while True:

@@ -40,7 +40,8 @@ class RestCalls:
 
     Attributes:
         connection: To the workspace.
-        max_requests: How many calls of a `get` with `counts=True` may be made; no limit when None.
+        max_requests: How many calls of a `get` with `counts=True` may be made, repeated attempts
+            at one aside; no limit when None.
         sent: How many of them were made.
     """
 
@@ -120,6 +121,7 @@ class RestCalls:
             if self.sent == self.max_requests:
                 raise RequestBudgetError(
                     f"The {self.sent:,} requests that DBMINER_REST_MAX_REQUESTS allows are used "
-                    "up. Run again to go on from here: what was read is kept for a day."
+                    "up. Run again for the same days to go on from here: what was read is kept "
+                    "for two days."
                 )
             self.sent += 1

@@ -12,7 +12,7 @@ from itertools import chain, count
 
 import msgspec
 
-from dbminer_dagster.errors import LocationError
+from dbminer_dagster.errors import LocationError, SettingsError
 from dbminer_dagster.extraction.destinations import Destination, writing
 from dbminer_dagster.extraction.parts import DaysOf, empty_content, part_name, write_part
 from dbminer_dagster.extraction.work import Work
@@ -69,13 +69,28 @@ class OfflineFolder:
         folder._empty_superseded()
         return folder
 
+    def require_like(self, wanted: ExtractionEntry) -> None:
+        """Makes sure that the extraction replaces none that was read by other options.
+
+        Raises:
+            SettingsError: It would.
+        """
+        for known in self.manifest.extractions:
+            if wanted.replaces(known) and not wanted.is_like(known):
+                raise SettingsError(
+                    f"{self.destination.location.uri(self.name)} holds {known.since} to "
+                    f"{known.until} {known.options}, which this extraction would replace by what "
+                    f"it reads {wanted.options}. Extract by the same options "
+                    "(--columns/--no-columns, DBMINER_EXCLUDED_CATALOGS), or into another --out."
+                )
+
     def written(self, wanted: ExtractionEntry) -> ExtractionEntry | None:
-        """The same entry with its parts, if this very extraction has written them."""
+        """The same entry with its parts, if they were read since this extraction began."""
         return next(
             (
                 known
                 for known in self.manifest.extractions
-                if wanted.replaces(known) and known.extracted_at == wanted.extracted_at
+                if wanted.replaces(known) and known.extracted_at >= wanted.extracted_at
             ),
             None,
         )
@@ -88,7 +103,7 @@ class OfflineFolder:
         Args:
             entry: The extraction; the names of its parts are filled in here.
             lines: JSON objects without a line end.
-            days_of: Tells the days of lines.
+            days_of: Tells the days of a line.
 
         Returns:
             The entry with its parts.

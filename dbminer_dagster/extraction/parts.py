@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from datetime import date
@@ -12,15 +12,13 @@ from typing import BinaryIO, cast
 from dbminer_dagster.resources.offline import lineage_objects
 from dbminer_dagster.resources.offline.manifest import PartEntry
 from dbminer_dagster.resources.offline.rest_lineage import Answers, RestEvents
-from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE
 from dbminer_dagster.windows import Window
 
-BATCH_LINES = 500
 COMPRESSION_LEVEL = 6
 EMPTY_GZIP = gzip.compress(b"", mtime=0)
 
-DaysOf = Callable[[Sequence[bytes]], AbstractSet[date]]
-"""The UTC days of the rows or edges of some lines."""
+DaysOf = Callable[[bytes], AbstractSet[date]]
+"""The UTC days of the rows or edges of a line."""
 
 
 def part_name(number: int, *, is_gzip: bool) -> str:
@@ -45,14 +43,13 @@ def write_part(
         name: The name that the part will have; tells whether it is compressed.
         lines: JSON objects without a line end; what is left of them belongs to the next part.
         limit_bytes: Of uncompressed lines.
-        days_of: Tells the days of lines.
+        days_of: Tells the days of a line.
 
     Raises:
         OSError: The file cannot be written.
     """
     rows = size_bytes = 0
     days: set[date] = set()
-    batch: list[bytes] = []
     with ExitStack() as stack:
         file = stack.enter_context(path.open("wb"))
         plain = stack.enter_context(_compressed(file)) if name.endswith(".gz") else file
@@ -60,29 +57,18 @@ def write_part(
             plain.write(line + b"\n")
             rows += 1
             size_bytes += len(line) + 1
-            batch.append(line)
-            if len(batch) == BATCH_LINES:
-                days |= days_of(batch)
-                batch.clear()
-    days |= days_of(batch)
+            days |= days_of(line)
     return PartEntry(name, rows, path.stat().st_size, _sha256(path), sorted(days))
 
 
 def lineage_days(window: Window) -> DaysOf:
     """The days of the window on which edges of REST answers were last seen."""
+    events = RestEvents()
 
-    def days_of(lines: Sequence[bytes]) -> set[date]:
-        events = RestEvents()
-        for line in lines:
-            answers = lineage_objects.decode(line)
-            if isinstance(answers, Answers):
-                events.add(answers)
-        return {
-            day
-            for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)
-            for day in events.frames(table).select("day").unique().collect()["day"]
-            if day in window
-        }
+    def days_of(line: bytes) -> set[date]:
+        answers = lineage_objects.decode(line)
+        days = events.days(answers) if isinstance(answers, Answers) else set()
+        return {day for day in days if day in window}
 
     return days_of
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dbminer_dagster.errors import SettingsError
+from dbminer_dagster.extraction import DEFAULT_PART_BYTES
 from dbminer_dagster.resources.offline import (
     LINEAGE_FOLDER,
     QUERY_HISTORY_FOLDER,
@@ -12,8 +13,6 @@ from dbminer_dagster.resources.offline import (
 from dbminer_dagster.rest_api.query_history import covered_days
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
-
-DEFAULT_PART_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ def extract(
         reporter: Is told of the progress.
 
     Raises:
-        SettingsError: The same extraction was cut off, and `start` does not say what to do.
+        SettingsError: The same extraction was cut off, and `start` does not say what to do; or
+            the destination holds lineage of these days that was read by other options.
         WorkspaceError: The workspace cannot be read. What it has answered is kept.
         LocationError: The destination or the work folder cannot be used. The same holds.
     """
@@ -72,6 +73,7 @@ def extract(
         begun_at = work.begin()
         calls = RestCalls(connection, settings.rest_max_requests)
         extraction = _Extraction(plan, settings, calls, work, begun_at, reporter, folders)
+        extraction.require_like()
         if plan.query_history:
             for day in plan.window:
                 extraction.read_history(day)
@@ -106,6 +108,21 @@ class _Extraction:
     folders: dict[str, OfflineFolder]
     summary: Summary = field(default_factory=Summary)
 
+    def require_like(self) -> None:
+        """Makes sure that no lineage is replaced that was read by other options.
+
+        Raises:
+            SettingsError: It would be.
+        """
+        if not self.plan.lineage:
+            return
+        try:
+            self.folders[LINEAGE_FOLDER].require_like(self._lineage_entry())
+        except SettingsError:
+            # It can never be written here, so that there is nothing to go on with.
+            self.work.forget()
+            raise
+
     def read_history(self, day: date) -> None:
         """Brings the statements of a day into the destination."""
         title, folder = f"Query history of {day}", self.folders[QUERY_HISTORY_FOLDER]
@@ -127,7 +144,7 @@ class _Extraction:
     def read_lineage(self) -> None:
         """Brings the lineage of every table into the destination."""
         title, folder = f"Lineage, edges of {self.plan.window}", self.folders[LINEAGE_FOLDER]
-        wanted = self._entry(self.plan.window)
+        wanted = self._lineage_entry()
         if written := folder.written(wanted):
             self.summary.add(title, folder.manifest, written)
             return
@@ -144,7 +161,9 @@ class _Extraction:
                 ),
             ) as found,
         ):
-            entry = msgspec.structs.replace(wanted, counts=dict(found.counts))
+            entry = msgspec.structs.replace(
+                wanted, counts=dict(found.counts), extracted_at=found.extracted_at
+            )
             written = folder.add(entry, found.lines(), lineage_days(self.plan.window))
         found.discard()
         self.summary.add(
@@ -178,6 +197,13 @@ class _Extraction:
     def _entry(self, window: Window) -> ExtractionEntry:
         return ExtractionEntry(
             self._workspace_id(), window.start, window.last_day, self.begun_at, []
+        )
+
+    def _lineage_entry(self) -> ExtractionEntry:
+        return msgspec.structs.replace(
+            self._entry(self.plan.window),
+            columns=self.plan.columns,
+            excluded_catalogs=sorted(self.plan.excluded_catalogs),
         )
 
     def _workspace_id(self) -> str:

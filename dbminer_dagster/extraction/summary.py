@@ -4,11 +4,6 @@ from dataclasses import dataclass, field
 
 from dbminer_dagster.resources.offline.manifest import ExtractionEntry, Manifest
 
-MEANINGS = {
-    "not_final": "not final yet",
-}
-"""Counts of a manifest by their name, for people; the others are called as they are."""
-
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -30,7 +25,7 @@ class Written:
 
     def __str__(self) -> str:
         told = [
-            f"{count:,} {MEANINGS.get(name, name.replace('_', ' '))}"
+            f"{count:,} {name.replace('_', ' ')}"
             for name, count in self.counts.items()
             if count and name != "rows"
         ]

@@ -26,6 +26,7 @@ class Extraction:
         covered: First and last day that the source knows anything of; None if it is empty.
         counts: What was read and what was left out, by reason.
         notes: Facts for the asset's metadata, such as bad lines and unknown fields.
+        missing: Days between the first and the last of which the source knows nothing.
     """
 
     frame: pl.LazyFrame
@@ -33,13 +34,14 @@ class Extraction:
     covered: tuple[date, date] | None
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+    missing: frozenset[date] = frozenset()
 
     def absent_days(self, window: Window) -> frozenset[date]:
-        """The days of the window that lie outside of what the source covers."""
+        """The days of the window of which the source knows nothing."""
         if self.covered is None:
             return frozenset(window)
         first, last = self.covered
-        return frozenset(day for day in window if not first <= day <= last)
+        return frozenset(day for day in window if not first <= day <= last or day in self.missing)
 
     def require_coverage(self, window: Window, what: str, remedy: str) -> frozenset[date]:
         """The absent days, if at least one day of the window is covered.
@@ -51,6 +53,8 @@ class Extraction:
         if len(absent) < window.days:
             return absent
         held = f"{self.covered[0]} to {self.covered[1]}" if self.covered else "no row at all"
+        if self.missing:
+            held += f", but for {len(self.missing)} days in between"
         raise DayNotCoveredError(f"No {what} for {window}: the source holds {held}. {remedy}")
 
 

@@ -1,7 +1,7 @@
 """Keeps what an extraction has been answered, so that it goes on after any kind of end.
 
 A journal is a SQLite file: what was added is there after a kill, and nothing is there by half. It
-lives as long as its extraction; one that nobody went on with for a day is out of date.
+lives as long as its extraction; one that was begun two days ago is out of date.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ from typing import Any
 
 from dbminer_dagster.errors import LocationError
 
-KEPT_FOR = timedelta(hours=24)
+KEPT_FOR = timedelta(hours=48)
+"""From its beginning. The longest extractions take more than a day."""
 
 _log = logging.getLogger(__name__)
 _BEGUN = "CREATE TABLE IF NOT EXISTS begun (at TEXT NOT NULL)"
@@ -85,15 +86,6 @@ def journal_path(folder: Path, kind: str, identity: Mapping[str, object]) -> Pat
     return folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.sqlite"
 
 
-def is_unfinished(path: Path) -> bool:
-    """Whether there is a journal that may be gone on with."""
-    try:
-        changed = max(file.stat().st_mtime for file in _files(path) if file.exists())
-    except ValueError:
-        return False
-    return datetime.now(UTC) - datetime.fromtimestamp(changed, UTC) < KEPT_FOR
-
-
 def discard(path: Path) -> None:
     """Deletes a journal, if it is there."""
     for file in _files(path):
@@ -101,26 +93,26 @@ def discard(path: Path) -> None:
 
 
 @contextmanager
-def open_journal(path: Path, schema: str) -> Iterator[Journal]:
+def open_journal(
+    path: Path, schema: str, *, begun_since: datetime | None = None
+) -> Iterator[Journal]:
     """Opens a journal, for this process alone; one that is out of date or damaged begins anew.
 
     Args:
         path: Its file.
         schema: Statements that make its tables where they are missing.
+        begun_since: One that was begun before is out of date too.
 
     Raises:
         LocationError: The folder cannot be written, or another process has the journal open.
     """
-    if path.exists() and not is_unfinished(path):
-        _log.warning("What %s holds is older than a day: reading begins anew.", path)
-        discard(path)
+    oldest = datetime.now(UTC) - KEPT_FOR
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        database = _opened(path, schema)
+        database, begun_at = _opened(path, schema, max(oldest, begun_since or oldest))
     except (OSError, sqlite3.OperationalError) as error:
         raise _unusable(path, error) from error
     with closing(database):
-        begun_at = datetime.fromisoformat(database.execute("SELECT at FROM begun").fetchone()[0])
         try:
             yield Journal(path, begun_at, database)
         except sqlite3.OperationalError as error:
@@ -134,18 +126,23 @@ def open_journal(path: Path, schema: str) -> Iterator[Journal]:
             ) from error
 
 
-def _opened(path: Path, schema: str) -> sqlite3.Connection:
+def _opened(path: Path, schema: str, oldest: datetime) -> tuple[sqlite3.Connection, datetime]:
     try:
-        return _connect(path, schema)
+        database, begun_at = _connect(path, schema)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
         _log.warning("%s is damaged: reading begins anew.", path)
-        discard(path)
-        return _connect(path, schema)
+    else:
+        if begun_at >= oldest:
+            return database, begun_at
+        database.close()
+        _log.warning("%s was begun at %s, too long ago: reading begins anew.", path, begun_at)
+    discard(path)
+    return _connect(path, schema)
 
 
-def _connect(path: Path, schema: str) -> sqlite3.Connection:
+def _connect(path: Path, schema: str) -> tuple[sqlite3.Connection, datetime]:
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         # Exclusive: two that go on with the same extraction would ask everything twice.
@@ -157,10 +154,11 @@ def _connect(path: Path, schema: str) -> sqlite3.Connection:
         database.execute(
             "INSERT INTO begun SELECT ? WHERE NOT EXISTS (SELECT 1 FROM begun)", (now,)
         )
+        (begun_at,) = database.execute("SELECT at FROM begun").fetchone()
     except BaseException:
         database.close()
         raise
-    return database
+    return database, datetime.fromisoformat(begun_at)
 
 
 def _files(path: Path) -> list[Path]:

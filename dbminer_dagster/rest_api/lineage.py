@@ -1,6 +1,6 @@
 """Lineage over REST: a snapshot of the lineage of all tables, as the lines of offline files.
 
-Stages work side by side: tables are listed, by catalog and where needed by schema; each is asked
+Stages work side by side: schemas are listed by catalog, and tables by schema; each table is asked
 for its lineage; the columns of schemas that hold tables with lineage are listed; the columns of
 those tables are asked.
 """
@@ -35,6 +35,8 @@ HEADROOM = 0.95
 """Of a rate is used: requests that were held up on their way arrive together with later ones."""
 COLUMN_THREADS = 5
 LISTING_THREADS = 1
+MOST_NAMES = 5
+"""Of what failed; the counts tell of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,14 @@ class LineageAnswers:
         extracted_at: When the extraction began, in UTC: its answers are a snapshot of then, or of
             a little later.
         counts: Tables and columns by what became of them.
+        failed: First names of those that the workspace stumbled over.
         requests: Requests that were sent since it was opened.
         refused: How many of these the workspace refused for the time being.
     """
 
     extracted_at: datetime
     counts: Mapping[str, int]
+    failed: Sequence[str]
     requests: int
     refused: int
     _journal: LineageJournal
@@ -107,6 +111,7 @@ def read_lineage(
     with_columns: bool,
     progress: Progress,
     rates: Rates | None = None,
+    begun_since: datetime | None = None,
 ) -> Iterator[LineageAnswers]:
     """Asks the lineage of all tables that the caller sees; goes on with what is in the journal.
 
@@ -117,33 +122,40 @@ def read_lineage(
         with_columns: Whether the columns of tables with lineage are asked too.
         progress: Is told of `tables` and `columns`.
         rates: Requests a second.
+        begun_since: What was begun before is not gone on with, as it knows too little.
 
     Raises:
         RequestBudgetError: The budget of `calls` is used up; the next call goes on.
-        AccessDeniedError: The caller may not see the lineage of any table.
+        AccessDeniedError: The caller sees no table, or not the lineage of any.
         WorkspaceError: A request failed for good, for another reason than its own table.
         LocationError: The journal cannot be used.
     """
     path = journal_of(calls, folder, excluded_catalogs, with_columns=with_columns)
-    with open_journal(path, SCHEMA) as opened:
+    with open_journal(path, SCHEMA, begun_since=begun_since) as opened:
         journal = LineageJournal(opened)
         reading = _Reading(calls, journal, progress, rates or Rates())
         reading.read(excluded_catalogs, with_columns=with_columns)
         counts = journal.counts(with_columns=with_columns)
-        denied = counts["tables_denied"]
-        # That no table may be read must not look like a workspace without lineage.
-        is_refused = 0 < denied == counts["tables_asked"] - counts["tables_gone"]
-        if not is_refused:
+        not_told = sum(counts[f"tables_{reason}"] for reason in ("denied", "gone", "failed"))
+        # To be shown nothing must not look like a workspace without lineage.
+        is_told = counts["tables_asked"] > not_told
+        if is_told:
+            failed = journal.failed(MOST_NAMES)
             yield LineageAnswers(
-                opened.begun_at, counts, reading.requests, reading.refused, _journal=journal
+                opened.begun_at, counts, failed, reading.requests, reading.refused, _journal=journal
             )
-    if is_refused:
+    if not is_told:
         discard(path)  # once it is granted, all of them are to be asked again
-        raise AccessDeniedError(
-            f"{calls.connection.principal} may not see the lineage of any of the {denied:,} tables "
-            f"at {calls.connection.host}.",
-            "Let a metastore admin grant it BROWSE on the catalogs.",
-        )
+        raise _nothing_told(calls, counts)
+
+
+def _nothing_told(calls: RestCalls, counts: Mapping[str, int]) -> AccessDeniedError:
+    principal, host = calls.connection.principal, calls.connection.host
+    if asked := counts["tables_asked"]:
+        what = f"{principal} may not see the lineage of any of the {asked:,} tables at {host}."
+    else:
+        what = f"{principal} sees no table at {host}, excluded catalogs aside."
+    return AccessDeniedError(what, "Let a metastore admin grant it BROWSE on the catalogs.")
 
 
 class _Reading:
@@ -186,6 +198,8 @@ class _Reading:
         except RequestBudgetError as error:
             done, known = self._journal.how_far()["tables"]
             raise RequestBudgetError(f"{error} {done:,} of {known:,} tables are done.") from error
+        requests.end()
+        self._report()
 
     def _planned(self, requests: LineageRequests, *, with_columns: bool) -> list[Stage]:
         catalogs, schemas, tables, of_columns, columns = (

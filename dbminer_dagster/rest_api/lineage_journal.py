@@ -68,6 +68,9 @@ SELECT a.table_name, c.value
 FROM table_answers AS a JOIN listed_columns AS l ON l.table_name = a.table_name,
     json_each(l.names) AS c
 WHERE a.body IS NOT NULL"""
+_FAILED = """
+SELECT table_name FROM table_answers WHERE outcome = 'failed' UNION ALL
+SELECT table_name || '.' || name FROM column_answers WHERE outcome = 'failed' ORDER BY 1 LIMIT ?"""
 _WITHOUT_COLUMNS = """
 SELECT count(*) FROM table_answers AS a WHERE body IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM columns AS c WHERE c.table_name = a.table_name)"""
@@ -189,6 +192,11 @@ class LineageJournal:
         )
         return counts
 
+    def failed(self, most: int) -> list[str]:
+        """The first names of tables and columns that failed."""
+        rows = self.journal.rows(_FAILED, most)
+        return [name for (name,) in rows]
+
     def lines(self) -> Iterator[bytes]:
         """An object for each table with lineage, in the format of offline files, by name."""
         workspace_id, extracted_at = self.workspace_id, self.journal.begun_at
@@ -224,4 +232,5 @@ class LineageJournal:
             f"{kind}_without_lineage": found.get((Outcome.ANSWERED, 1), 0),
             f"{kind}_denied": found.get((Outcome.DENIED, 1), 0),
             f"{kind}_gone": found.get((Outcome.GONE, 1), 0),
+            f"{kind}_failed": found.get((Outcome.FAILED, 1), 0),
         }

@@ -1,32 +1,33 @@
 """The requests of a lineage extraction: each asks one thing, and keeps the answer."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from databricks.sdk import errors as sdk
 
 from dbminer_dagster.databricks.pace import Pace
 from dbminer_dagster.databricks.rest_calls import RestCalls
 from dbminer_dagster.errors import WorkspaceError
 from dbminer_dagster.rest_api.lineage_journal import LineageJournal
-from dbminer_dagster.rest_api.outcomes import Outcome, outcome_of
+from dbminer_dagster.rest_api.outcomes import Failures, Outcome, may_concern_one, outcome_of
 from dbminer_dagster.rest_api.tables import Listing
 
 LINEAGE_PATH = "/api/2.0/lineage-tracking"
-NOT_GIVEN = (sdk.NotFound, sdk.PermissionDenied, sdk.BadRequest)
-"""How a workspace may refuse the list of a whole catalog; others then tell what is really wrong."""
+
+_log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+Answer = tuple[Outcome, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class LineageRequests:
     """What the stages do; their methods say whether they found something more to do.
 
-    What was deleted since it was listed, and what the caller may not see, ends with its own
-    outcome; any other error is raised.
+    What was deleted since it was listed, what the caller may not see, and what the workspace
+    stumbles over while it tells of others, ends with its own outcome; any other error is raised.
     """
 
     calls: RestCalls
@@ -35,6 +36,8 @@ class LineageRequests:
     table_pace: Pace
     column_pace: Pace
     with_columns: bool
+    failed_tables: Failures[Sequence[str]] = field(default_factory=Failures)
+    failed_columns: Failures[Sequence[str]] = field(default_factory=Failures)
 
     def begin(self, excluded_catalogs: Sequence[str]) -> None:
         """Finds out where to begin, or to go on."""
@@ -71,12 +74,17 @@ class LineageRequests:
         _, *table = row
         name = ".".join(table)
         query = {"table_name": name, "include_entity_lineage": True}
-        outcome, body = self._ask(name, "table-lineage", query, self.table_pace)
+        try:
+            outcome, body = self._ask(name, "table-lineage", query, self.table_pace)
+        except WorkspaceError as error:
+            _hold(self.failed_tables, table, error)
+            return False
         wants_columns = self.with_columns and body is not None
         if wants_columns:
             # First: a table whose answer is kept is not asked again.
             self.journal.add_schemas("columns", [(table[0], table[1])])
         self.journal.keep_table(table, outcome, body)
+        self._keep_failed_tables()
         return wants_columns
 
     def list_columns(self, row: Row) -> bool:
@@ -101,13 +109,38 @@ class LineageRequests:
         _, *table, column = row
         name = ".".join(table)
         query = {"table_name": name, "column_name": column}
-        answer = self._ask(f"{name}.{column}", "column-lineage", query, self.column_pace)
+        try:
+            answer = self._ask(f"{name}.{column}", "column-lineage", query, self.column_pace)
+        except WorkspaceError as error:
+            _hold(self.failed_columns, [*table, column], error)
+            return False
         self.journal.keep_column(table, column, *answer)
+        self._keep_failed_columns()
         return False
 
-    def _ask(
-        self, name: str, path: str, query: dict[str, Any], pace: Pace
-    ) -> tuple[Outcome, bytes | None]:
+    def end(self) -> None:
+        """Keeps what failed last, once nothing is left to be asked.
+
+        Raises:
+            WorkspaceError: All tables failed, or all columns.
+        """
+        far = self.journal.how_far()
+        for kind, failures in (("tables", self.failed_tables), ("columns", self.failed_columns)):
+            answered, _ = far[kind]
+            if not answered:
+                failures.require_none()
+        self._keep_failed_tables()
+        self._keep_failed_columns()
+
+    def _keep_failed_tables(self) -> None:
+        for table in self.failed_tables.release():
+            self.journal.keep_table(table, Outcome.FAILED, None)
+
+    def _keep_failed_columns(self) -> None:
+        for *table, column in self.failed_columns.release():
+            self.journal.keep_column(table, column, Outcome.FAILED, None)
+
+    def _ask(self, name: str, path: str, query: dict[str, Any], pace: Pace) -> Answer:
         """The outcome, and the body if it tells of any lineage."""
         what = f"ask for the lineage of {name}"
         try:
@@ -115,3 +148,10 @@ class LineageRequests:
         except WorkspaceError as error:
             return outcome_of(error), None
         return Outcome.ANSWERED, msgspec.json.encode(body) if any(body.values()) else None
+
+
+def _hold(failures: Failures[Sequence[str]], parts: Sequence[str], error: WorkspaceError) -> None:
+    if not may_concern_one(error):
+        raise error
+    failures.hold(parts, error)
+    _log.warning("%s Others are asked meanwhile.", error)

@@ -146,40 +146,37 @@ class _Reading:
         report(len(unread))
         self.threads.read(unread, self._read, report)
 
-    def _read(self, one: Slice) -> list[Slice]:
-        try:
-            return self._read_on(one)
-        except WorkspaceError as error:
-            if one.token is None or not isinstance(error.__cause__, BadRequest):
-                raise
-            # A token of an earlier process; the workspace may forget it at any time.
-            anew = one.anew()
-            self.journal.keep([], anew)
-            return self._read_on(anew)
-
-    def _read_on(self, one: Slice) -> list[Slice]:
+    def _read(self, one: Slice, *, is_anew: bool = False) -> list[Slice]:
         # Whether bounds are included is not documented: a millisecond more, and no row is missed.
         asked = _between(one.start_ms - 1, one.end_ms)
-        for page in self.pages.read(f"query history of {self.day}", asked, one.token):
-            statements, one = one.own(page), one.after(page)
-            halves = one.halves()
-            if halves:
-                one = one.ended()
-            self.journal.keep(statements, one, *halves)
-            if halves:
-                return halves
+        try:
+            for page in self.pages.read(f"query history of {self.day}", asked, one.token):
+                statements, one = one.own(page), one.after(page)
+                halves = one.halves()
+                if halves:
+                    one = one.ended()
+                self.journal.keep(statements, one, *halves)
+                if halves:
+                    return halves
+        except WorkspaceError as error:
+            # The workspace may forget a token at any time. Once: it may refuse every one, too.
+            if is_anew or one.token is None or not isinstance(error.__cause__, BadRequest):
+                raise
+            one = one.anew()
+            self.journal.keep([], one)
+            return self._read(one, is_anew=True)
         return []
 
     def ask_again(self) -> None:
-        """Asks once more for the statements that were not final."""
+        """Asks once more for the statements that are not final, those of before a kill too."""
         window = Window.of_day(self.day)
         day = _between(_ms(window.start_time) - 1, _ms(window.end_time))
-        ids = self.journal.to_ask_again()
+        ids = self.journal.not_final_ids()
         for start in range(0, len(ids), IDS_PER_REQUEST):
             asked = ids[start : start + IDS_PER_REQUEST]
             filters = {**day, "filter_by.statement_ids": asked}
             found = self.pages.read(f"unfinished statements of {self.day}", filters)
-            self.journal.keep_again(asked, [one for page in found for one in page.statements])
+            self.journal.keep([one for page in found for one in page.statements])
 
 
 def _between(start_ms: int, end_ms: int) -> dict[str, object]:

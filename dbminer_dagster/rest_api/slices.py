@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
-from dbminer_dagster.rest_api.stages import StoppedError
+from dbminer_dagster.rest_api.stages import SECONDS_BETWEEN_REPORTS, StoppedError
 from dbminer_dagster.rest_api.statement_pages import Page, Statement
 
 PARALLEL_SLICES = 4
@@ -114,13 +114,15 @@ class SliceThreads:
             slices: To begin with.
             read: Reads one, and gives those that are to be read instead of its rest. It calls
                 `pause` before each request.
-            report: Is told how many slices are not read yet, each time that some have been.
+            report: Is told every now and then how many slices are not read yet.
         """
         with ThreadPoolExecutor(PARALLEL_SLICES) as pool:
             try:
                 pending = {pool.submit(read, one) for one in slices}
                 while pending:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    # Never without a limit: Polars has SIGINT resume such a wait, and Ctrl-C
+                    # would be noticed only when the next slice is read.
+                    done, pending = wait(pending, SECONDS_BETWEEN_REPORTS, FIRST_COMPLETED)
                     for future in done:
                         pending |= {pool.submit(read, part) for part in future.result()}
                     report(len(pending))

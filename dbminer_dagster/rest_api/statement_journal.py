@@ -12,8 +12,7 @@ CREATE TABLE IF NOT EXISTS slices (
     start_ms INTEGER, end_ms INTEGER, token TEXT, page_count INTEGER, row_count INTEGER,
     oldest_ms INTEGER, is_newest_first INTEGER, is_read INTEGER, PRIMARY KEY (start_ms, end_ms));
 CREATE TABLE IF NOT EXISTS statements (
-    statement_id TEXT PRIMARY KEY, start_ms INTEGER, end_ms INTEGER, is_final INTEGER, body BLOB,
-    is_asked_again INTEGER DEFAULT 0);
+    statement_id TEXT PRIMARY KEY, start_ms INTEGER, end_ms INTEGER, is_final INTEGER, body BLOB);
 CREATE INDEX IF NOT EXISTS in_order ON statements (start_ms, statement_id)
 """
 _KEEP_SLICE = "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -26,7 +25,6 @@ ON CONFLICT (statement_id) DO UPDATE SET
     body = excluded.body
 WHERE (excluded.is_final, excluded.end_ms, excluded.body) > (is_final, end_ms, body)
 """
-_ASKED_AGAIN = "UPDATE statements SET is_asked_again = 1 WHERE statement_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,6 @@ class StatementJournal:
             database.executemany(_KEEP_STATEMENT, map(astuple, statements))
             database.executemany(_KEEP_SLICE, map(astuple, slices))
 
-    def keep_again(self, asked: Sequence[str], statements: Sequence[Statement]) -> None:
-        """Keeps what came of statements that were not final when they were read."""
-        with self.journal.transaction() as database:
-            database.executemany(_KEEP_STATEMENT, map(astuple, statements))
-            database.executemany(_ASKED_AGAIN, [(statement_id,) for statement_id in asked])
-
     def slices(self, *, is_read: bool) -> list[Slice]:
         """The slices that are read, or those that are not, by time."""
         rows = self.journal.rows(
@@ -61,11 +53,10 @@ class StatementJournal:
             for *values, newest_first, read in rows
         ]
 
-    def to_ask_again(self) -> list[str]:
-        """The ids of statements that are not final and were not asked for again."""
+    def not_final_ids(self) -> list[str]:
+        """The ids of statements that were not final when they were read last."""
         rows = self.journal.rows(
-            "SELECT statement_id FROM statements WHERE NOT is_final AND NOT is_asked_again "
-            "ORDER BY statement_id"
+            "SELECT statement_id FROM statements WHERE NOT is_final ORDER BY statement_id"
         )
         return [statement_id for (statement_id,) in rows]
 

@@ -95,9 +95,9 @@ class RestApiSource(Source):
     """The rows as an emulated workspace answers of them over REST."""
 
     method = ExtractionMethod.REST_API
-    # Query history goes back 30 days; a snapshot of lineage knows all days up to its own.
+    # Query history goes back 30 days; a snapshot of lineage knows all days before its own.
     history_covered = date(2025, 12, 11), NOW.date()
-    lineage_covered = FIRST, NOW.date()
+    lineage_covered = FIRST, NOW.date() - timedelta(days=1)
     workspaces = frozenset({"17"})
 
     def __init__(self, emulator: Emulator, work_folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dbminer_dagster_tests.databricks_emulator.api_error import Answer, ApiError
+from dbminer_dagster_tests.databricks_emulator.api_error import Answer, ApiError, refused
 from dbminer_dagster_tests.databricks_emulator.engine import Engine
 from dbminer_dagster_tests.databricks_emulator.loading import text
 from dbminer_dagster_tests.databricks_emulator.name_resolution import physical
@@ -56,6 +56,7 @@ class QueryHistoryApi:
         empty_page_every: Every n-th page is empty and carries a token.
         last_page: How the last page tells that it is the last; old servers repeated its token.
         overlap_rows: Rows of a page that come again on the next one; fewer than a page has.
+        forgets_tokens: How many page tokens more it refuses as if they were not its own.
     """
 
     def __init__(self, workspace: Workspace, engine: Engine) -> None:
@@ -65,6 +66,7 @@ class QueryHistoryApi:
         self.empty_page_every: int | None = None
         self.last_page: LastPage = "ends"
         self.overlap_rows = 0
+        self.forgets_tokens = 0
         self._workspace, self._engine = workspace, engine
         self._lock = threading.Lock()
         self._state: tuple[int, str] | None = None
@@ -77,6 +79,7 @@ class QueryHistoryApi:
     def _answer(self, call: Call) -> Answer:
         if self.refusal:
             raise self.refusal
+        self._forget(call)
         token, size = read_page(call.values), read_page_size(call.values)
         page = token.page + 1
         if self.empty_page_every and page % self.empty_page_every == 0:
@@ -86,6 +89,12 @@ class QueryHistoryApi:
         is_last = len(found) <= size
         body = {"res": self._rows(call, shown), **self._links(token, shown, is_last=is_last)}
         return _json(body)
+
+    def _forget(self, call: Call) -> None:
+        with self._lock:
+            if self.forgets_tokens and "page_token" in call.query:
+                self.forgets_tokens -= 1
+                raise refused(400, "INVALID_PARAMETER_VALUE", "The page token is invalid.")
 
     def _links(self, token: Token, shown: Sequence[Statement], *, is_last: bool) -> dict[str, Any]:
         """The members of a page that lead to the next one."""

@@ -8,34 +8,72 @@ import hashlib
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import BinaryIO
 
 import msgspec
 
 from dbminer_dagster.errors import SourceError
+from dbminer_dagster.resources.offline import QUERY_HISTORY_FOLDER
 from dbminer_dagster.resources.offline.files import FileState, Location
-from dbminer_dagster.resources.offline.manifest import Listing, Manifest, list_parts
-from dbminer_dagster.resources.offline.part_days import days_of_part
+from dbminer_dagster.resources.offline.manifest import (
+    ExtractionEntry,
+    Listing,
+    Manifest,
+    list_parts,
+)
+from dbminer_dagster.resources.offline.part_days import TooLargeError, days_of_part
+from dbminer_dagster.windows import Window
+
+
+class Fault(msgspec.Struct):
+    """Why a run could not read a part.
+
+    Attributes:
+        version: A digest of the version of the part, and of what is tolerated.
+        reason: In words.
+    """
+
+    version: str
+    reason: str
 
 
 class FolderCursor(msgspec.Struct):
     """What is known of a folder.
 
     Attributes:
-        versions: A digest of the version of each part that has been seen, by name.
+        versions: A digest of the version of each part and extraction that has been seen, by name.
+        faults: Of parts whose days could not be found, by name.
         covered: First and last day of all that has been seen.
+        missing: Days between them that a manifest does not name.
     """
 
     versions: dict[str, str] = {}
+    faults: dict[str, Fault] = {}
     covered: tuple[date, date] | None = None
+    missing: set[date] = set()
 
     def cover(self, days: Iterable[date]) -> None:
         """Widens the covered days."""
         known = [*days, *(self.covered or ())]
         self.covered = (min(known), max(known)) if known else None
+
+    def cover_exactly(self, days: AbstractSet[date]) -> None:
+        """Covers these days and no others."""
+        self.covered = None
+        self.cover(days)
+        between = Window(min(days), max(days) + timedelta(days=1)) if days else ()
+        self.missing = {*between} - days
+
+    def covers(self, day: date) -> bool:
+        """Whether the day has been seen, or lies between two that have been."""
+        if self.covered is None or day in self.missing:
+            return False
+        first, last = self.covered
+        return first <= day <= last
 
 
 class Cursor(msgspec.Struct):
@@ -46,11 +84,13 @@ class Cursor(msgspec.Struct):
         days: Days that were found and have not been requested yet.
         history: A digest of all versions in the order in which they were seen. It changes with
             every new version, and also when an old one comes back.
+        location: A digest of the URI; of none in the cursors of older releases.
     """
 
     folders: dict[str, FolderCursor] = {}
     days: set[date] = set()
     history: str = ""
+    location: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
@@ -66,6 +106,14 @@ class Cursor(msgspec.Struct):
                 f"The cursor of the sensor cannot be understood: {error}. Reset it on the page of "
                 "the sensor; all files count as new then."
             ) from None
+
+    def of(self, uri: str) -> "Cursor":
+        """This cursor, or one that has seen nothing if this one tells of another location."""
+        location = _digest(uri)
+        if self.location in {"", location}:
+            return msgspec.structs.replace(self, location=location)
+        # The history goes on, so that no run key comes back.
+        return Cursor(history=self.history, location=location)
 
     @property
     def text(self) -> str:
@@ -114,7 +162,8 @@ class Look:
         cursor: What has been seen.
         budget: What may still be read.
         waiting: Why folders cannot be mined yet.
-        faults: Why parts were passed over.
+        faults: Why parts cannot be read; a run would fail.
+        passed_over: Why the days of parts are not looked for; a run can read them.
         unread: Parts that are left for the next look.
     """
 
@@ -124,12 +173,13 @@ class Look:
     budget: Budget
     waiting: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
     unread: int = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether everything that a run would read is there and has been looked through."""
-        return not self.waiting and not self.unread
+        return not self.waiting and not self.faults and not self.unread
 
     def at(self, folder: str) -> None:
         """Looks at one folder."""
@@ -142,6 +192,8 @@ class Look:
             return
         known = self.cursor.folders.setdefault(folder, FolderCursor())
         present = {part: _version(files[part]) for part in listing.parts if part in files}
+        if listing.manifest is not None and folder == QUERY_HISTORY_FOLDER:
+            present |= {_name(entry): _state(entry) for entry in listing.manifest.extractions}
         # A part that is gone is forgotten, so that the cursor does not grow.
         known.versions = {part: old for part, old in known.versions.items() if part in present}
         new = {
@@ -160,13 +212,29 @@ class Look:
             if entry.name in new:
                 self.cursor.note(folder, entry.name, new[entry.name])
                 self.cursor.days.update(entry.days)
+        for extraction in manifest.extractions:
+            if (name := _name(extraction)) in new:
+                self.cursor.note(folder, name, new[name])
+                # Its other days come with their parts.
+                parts = [part for part in manifest.parts if part.name in extraction.parts]
+                held = {day for part in parts for day in part.days}
+                self.cursor.days.update({*extraction.days} - held)
         known = self.cursor.folders[folder]
-        known.cover(manifest.days())
-        known.cover(day for entry in manifest.extractions for day in (entry.since, entry.until))
+        known.faults = {}
+        known.cover_exactly(manifest.extracted_days())
 
     def _read(self, folder: str, new: dict[str, str], listing: Listing) -> None:
         """Finds the days in the parts, as far as the budget goes."""
-        parts = [part for part in listing.parts if part in new]
+        known = self.cursor.folders[folder]
+        known.missing = set()
+        # What was bad is so until it changes, or more is tolerated.
+        known.faults = {
+            part: fault
+            for part, fault in known.faults.items()
+            if part in new and fault.version == self._tried(new[part])
+        }
+        self.faults += [fault.reason for fault in known.faults.values()]
+        parts = [part for part in listing.parts if part in new and part not in known.faults]
         for count, part in enumerate(parts):
             if not self.budget.is_left():
                 self.unread += len(parts) - count
@@ -179,18 +247,33 @@ class Look:
                     self.faults.append(str(error))
                     self.budget.spend(0)
                     continue
-                self.cursor.note(folder, part, new[part])
-                self._find_days(folder, part, stream)
+                self._find_days(folder, part, new[part], stream)
 
-    def _find_days(self, folder: str, part: str, stream: BinaryIO) -> None:
-        size_bytes = 0
+    def _find_days(self, folder: str, part: str, version: str, stream: BinaryIO) -> None:
+        known, days, size_bytes = self.cursor.folders[folder], set[date](), 0
         try:
             days, size_bytes = days_of_part(folder, part, stream, self.max_bad_lines)
-            self.cursor.days |= days
-            self.cursor.folders[folder].cover(days)
+        except TooLargeError as error:
+            self.passed_over.append(str(error))
         except SourceError as error:
             self.faults.append(str(error))
+            known.faults[part] = Fault(self._tried(version), str(error))
+        if part not in known.faults:
+            self.cursor.note(folder, part, version)
+            self.cursor.days |= days
+            known.cover(days)
         self.budget.spend(size_bytes)
+
+    def _tried(self, version: str) -> str:
+        return _digest(version, str(self.max_bad_lines))
+
+
+def _name(entry: ExtractionEntry) -> str:
+    return f"{entry.workspace_id} {entry.since}..{entry.until}"
+
+
+def _state(entry: ExtractionEntry) -> str:
+    return _digest(entry.extracted_at.isoformat(), *entry.parts)
 
 
 def _version(state: FileState) -> str:

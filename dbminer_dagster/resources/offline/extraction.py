@@ -36,4 +36,5 @@ def extraction(
             "rows_merged": rows_read - row_count,
         },
         notes=reading.notes(),
+        missing=reading.missing,
     )

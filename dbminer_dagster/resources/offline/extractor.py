@@ -1,7 +1,7 @@
 """The extractor of the offline method."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 from dagster_aws.s3 import S3Resource
@@ -79,8 +79,8 @@ class OfflineExtractor(Extractor):
             lineage_objects.decode,
             lineage_objects.known_fields(),
         ):
-            for table, events in _lineage_events(batch, rest, reading):
-                inside = reading.within(window, events)
+            for table, events, known_until in _lineage_events(batch, rest, reading):
+                inside = reading.within(window, events, known_until)
                 if table in tables:
                     spool.write(f"{table.name}-read", inside)
         extractions = {}
@@ -140,14 +140,20 @@ class OfflineExtractor(Extractor):
 
 def _lineage_events(
     batch: list[lineage_objects.LineageObject], rest: rest_lineage.RestEvents, reading: Reading
-) -> list[tuple[Table, pl.LazyFrame]]:
-    system_rows = []
+) -> list[tuple[Table, pl.LazyFrame, date | None]]:
+    """The events of each table, and until when a snapshot knows them."""
+    system_rows, known_until = [], None
     for item in batch:
         if isinstance(item, rest_lineage.Answers):
             rest.add(item)
-            # A snapshot without a recent edge still knows all days up to its own.
-            reading.cover(None, item.extracted_on)
+            # A snapshot without a recent edge still knows all days before its own.
+            reading.cover(None, item.known_until)
+            known_until = max(filter(None, (known_until, item.known_until)), default=None)
         else:
             system_rows.append(item)
-    answers = [(table, rest.frames(table)) for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)]
-    return [*lineage.events(system_rows), *answers]
+    rows = [(table, events, None) for table, events in lineage.events(system_rows)]
+    answers = [
+        (table, rest.frames(table), known_until)
+        for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)
+    ]
+    return [*rows, *answers]

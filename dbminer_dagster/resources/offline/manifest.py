@@ -7,7 +7,7 @@ without a manifest, as other extractors write it, is read by the numbers of its 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ import msgspec
 
 from dbminer_dagster.errors import LocationError, UnreadableFileError
 from dbminer_dagster.resources.offline.files import PART_NAME, Location, ordered_parts
+from dbminer_dagster.windows import Window
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
@@ -53,6 +54,8 @@ class ExtractionEntry(msgspec.Struct, frozen=True):
         extracted_at: When the extraction began.
         parts: Names of its parts; none if there was nothing to read.
         counts: What was read, and what was left out by reason.
+        columns: Whether column lineage was read; None where that is no question, or not known.
+        excluded_catalogs: Globs of catalogs that were not read, ascending; None as above.
     """
 
     workspace_id: str
@@ -61,11 +64,30 @@ class ExtractionEntry(msgspec.Struct, frozen=True):
     extracted_at: datetime
     parts: list[str]
     counts: dict[str, int] = {}
+    columns: bool | None = None
+    excluded_catalogs: list[str] | None = None
+
+    @property
+    def days(self) -> Window:
+        """The days that were wanted."""
+        return Window(self.since, self.until + timedelta(days=1))
 
     def replaces(self, other: "ExtractionEntry") -> bool:
         """Whether both tell of the same days of the same workspace."""
         identity = (self.workspace_id, self.since, self.until)
         return identity == (other.workspace_id, other.since, other.until)
+
+    def is_like(self, other: "ExtractionEntry") -> bool:
+        """Whether both were read by the same options, as far as these are known."""
+        pairs = ((self.columns, other.columns), (self.excluded_catalogs, other.excluded_catalogs))
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
+    @property
+    def options(self) -> str:
+        """The options, for people."""
+        columns = {True: "with columns", False: "without columns", None: ""}[self.columns]
+        catalogs = ", ".join(self.excluded_catalogs or ()) or "none"
+        return f"{columns} (excluded catalogs: {catalogs})".strip()
 
 
 class Manifest(msgspec.Struct, frozen=True, dict=True):
@@ -87,6 +109,10 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     def days(self) -> list[date]:
         """The days of all parts, ascending."""
         return sorted({day for part in self.parts for day in part.days})
+
+    def extracted_days(self) -> frozenset[date]:
+        """The days of all extractions, the quiet ones too, and of all parts."""
+        return frozenset(self.days()).union(*(known.days for known in self.extractions))
 
     def entry(self, name: str) -> PartEntry:
         """The part of this name.
@@ -175,15 +201,6 @@ def part_number(name: str) -> int:
     return int(match[1])
 
 
-def read_manifest(location: Location, folder: str) -> Manifest | None:
-    """The manifest of a folder; None if there is none.
-
-    Raises:
-        LocationError: The folder cannot be listed, or its manifest is not one.
-    """
-    return manifest_among(location, folder, location.files(folder))
-
-
 def list_parts(location: Location, folder: str) -> Listing:
     """The parts of a folder: those of its manifest, else all, numbered from 0 without a gap.
 
@@ -209,7 +226,7 @@ def list_parts(location: Location, folder: str) -> Listing:
 
 
 def manifest_among(location: Location, folder: str, names: Iterable[str]) -> Manifest | None:
-    """The same for who has listed the folder.
+    """The manifest of a folder that holds these files; None if there is none.
 
     Raises:
         LocationError: The manifest is not one.
@@ -222,6 +239,7 @@ def manifest_among(location: Location, folder: str, names: Iterable[str]) -> Man
         manifest = _DECODER.decode(content)
         for name in (*(part.name for part in manifest.parts), *manifest.superseded):
             part_number(name)
+        manifest.extracted_days()
     except (msgspec.DecodeError, ValueError) as error:
         raise LocationError(
             f"{location.uri(folder)}{MANIFEST_NAME} cannot be understood: {error}. {REPAIR}"

@@ -1,5 +1,6 @@
 """The days that a part holds, found in what it holds."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import BinaryIO, TypeVar
@@ -14,18 +15,21 @@ from dbminer_dagster.resources.offline import (
 from dbminer_dagster.resources.offline.decoding import UNDECODABLE
 from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
 from dbminer_dagster.resources.offline.rest_lineage import Answers, RestEvents
-from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_TABLE_LINEAGE
 
-MOST_CONTENT_BYTES = 2 * 1024**3
-"""Of one part; a sensor has a minute, in which some gigabytes can be decoded."""
+MOST_CONTENT_BYTES = {LINEAGE_FOLDER: 256 * 1024**2, QUERY_HISTORY_FOLDER: 2 * 1024**3}
+"""Of one part: what can be decoded in half a minute, and a sensor has a whole one."""
 
-ANSWERS_AT_ONCE = 1_000
-"""Held in memory as events."""
+MOST_SECONDS = 30.0
+"""For one part, where it is read more slowly than that."""
 
 _EPOCH = date(1970, 1, 1)
 _DAY_MS = 24 * 3600 * 1000
 
 Row = TypeVar("Row")
+
+
+class TooLargeError(UnreadableFileError):
+    """A part that a run can read, but a sensor cannot look through in its time."""
 
 
 def days_of_part(
@@ -40,9 +44,10 @@ def days_of_part(
         max_bad_lines: Bad lines that are tolerated.
 
     Raises:
-        SourceError: The part cannot be read to its end, is too large, or has too many bad lines.
+        TooLargeError: It takes too long to look through the part.
+        SourceError: The part cannot be read to its end, or has too many bad lines.
     """
-    content = _Content(f"{folder}/{part}", BadLines(max_bad_lines))
+    content = _Content(f"{folder}/{part}", BadLines(max_bad_lines), MOST_CONTENT_BYTES[folder])
     days = _DAYS_OF[folder](content, stream)
     content.bad_lines.require_few()
     return days, content.size_bytes
@@ -51,10 +56,12 @@ def days_of_part(
 class _Content:
     """The objects of a part, and how much of them was read."""
 
-    def __init__(self, file: str, bad_lines: BadLines) -> None:
+    def __init__(self, file: str, bad_lines: BadLines, most_bytes: int) -> None:
         self.file = file
         self.bad_lines = bad_lines
         self.size_bytes = 0
+        self._most_bytes = most_bytes
+        self._ends_at = time.monotonic() + MOST_SECONDS
 
     def rows(self, stream: BinaryIO, decode: Callable[[bytes], Row]) -> Iterator[Row]:
         """The rows, those of API pages too."""
@@ -77,11 +84,11 @@ class _Content:
 
     def _count(self, value: bytes) -> None:
         self.size_bytes += len(value)
-        if self.size_bytes > MOST_CONTENT_BYTES:
-            raise UnreadableFileError(
-                f"{self.file} holds more than {MOST_CONTENT_BYTES:,} bytes of objects, too much "
-                "to look for its days in one tick. Cut it into smaller parts, or mine its days "
-                "with dbminer mine."
+        if self.size_bytes > self._most_bytes or time.monotonic() > self._ends_at:
+            raise TooLargeError(
+                f"{self.file} holds too much to look for its days in one tick: no more than "
+                f"{self._most_bytes:,} bytes of objects, and {MOST_SECONDS:.0f} s of reading. Cut "
+                "it into smaller parts, or mine its days with dbminer mine."
             )
 
 
@@ -98,29 +105,18 @@ def _statement_days(content: _Content, stream: BinaryIO) -> set[date]:
 
 def _event_days(content: _Content, stream: BinaryIO) -> set[date]:
     days: set[date] = set()
-    answers: list[Answers] = []
-    for item in content.rows(stream, lineage_objects.decode):
-        if not isinstance(item, Answers):
-            days.add(_utc_day(item.event_time))
-            continue
-        answers.append(item)
-        if len(answers) == ANSWERS_AT_ONCE:
-            days |= _edge_days(answers)
-            answers = []
-    return days | _edge_days(answers)
-
-
-def _edge_days(answers: list[Answers]) -> set[date]:
     rest = RestEvents()
-    for item in answers:
-        rest.add(item)
-    frames = [rest.frames(table) for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE)]
-    return {day for frame in frames for day in frame.select("day").unique().collect()["day"]}
+    for item in content.rows(stream, lineage_objects.decode):
+        if isinstance(item, Answers):
+            days |= rest.days(item)
+        else:
+            days.add(_utc_day(item.event_time))
+    return days
 
 
-def _utc_day(time: datetime) -> date:
+def _utc_day(moment: datetime) -> date:
     """Times without an offset are UTC."""
-    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC).date()
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).date()
 
 
 _DAYS_OF: dict[str, Callable[[_Content, BinaryIO], set[date]]] = {

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeVar
 
 import dagster as dg
 import msgspec
 import polars as pl
 
+from dbminer_dagster.resources.offline import QUERY_HISTORY_FOLDER
 from dbminer_dagster.resources.offline.decoding import UNDECODABLE
 from dbminer_dagster.resources.offline.files import Location
 from dbminer_dagster.resources.offline.lines import BadLines, page_rows, read_objects
@@ -33,6 +34,8 @@ class Reading:
         counts: Rows by what became of them.
         unknown_fields: Fields of the first objects of a part that dbminer does not know.
         covered: First and last day of all rows, those outside of the window too.
+        extracted: All days that were extracted, where a manifest tells; for query history alone, as
+            a lineage snapshot knows all days up to its own.
         unlisted_files: Result files that were not read, since the manifest does not name them.
     """
 
@@ -40,6 +43,7 @@ class Reading:
     counts: Counter = field(default_factory=Counter)
     unknown_fields: set[str] = field(default_factory=set)
     covered: tuple[date, date] | None = None
+    extracted: frozenset[date] | None = None
     unlisted_files: list[str] = field(default_factory=list)
 
     def batches(
@@ -85,9 +89,13 @@ class Reading:
     def _listed(self, location: Location, folder: str) -> Listing:
         listing = list_parts(location, folder)
         self.unlisted_files += [f"{folder}/{name}" for name in listing.unlisted]
-        for extraction in listing.manifest.extractions if listing.manifest else ():
+        if listing.manifest is None:
+            return listing
+        for extraction in listing.manifest.extractions:
             # Days on which nothing happened have no row, and yet they were extracted.
             self.cover(extraction.since, extraction.until)
+        if folder == QUERY_HISTORY_FOLDER:
+            self.extracted = listing.manifest.extracted_days()
         return listing
 
     def _of_page(
@@ -115,10 +123,27 @@ class Reading:
         if days:
             self.covered = (min(days), max(days))
 
-    def within(self, window: Window, frame: pl.LazyFrame) -> pl.DataFrame:
-        """The rows of the window; the others only widen what is covered."""
+    @property
+    def missing(self) -> frozenset[date]:
+        """The days between the first and the last that were not extracted."""
+        if self.extracted is None or self.covered is None:
+            return frozenset()
+        first, last = self.covered
+        return frozenset(Window(first, last + timedelta(days=1))) - self.extracted
+
+    def within(
+        self, window: Window, frame: pl.LazyFrame, known_until: date | None = None
+    ) -> pl.DataFrame:
+        """The rows of the window; the others only widen what is covered.
+
+        Args:
+            window: The days.
+            frame: Rows with a `day`.
+            known_until: Of a snapshot, the last day that it knows whole; later rows widen nothing.
+        """
         rows = frame.collect()
-        self.cover(*rows.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0))
+        day = pl.col("day") if known_until is None else pl.col("day").clip(upper_bound=known_until)
+        self.cover(*rows.select(first=day.min(), last=day.max()).row(0))
         inside = rows.filter(window.holds())
         self.counts["rows_of_other_days"] += rows.height - inside.height
         return inside

@@ -8,7 +8,9 @@ neighbour with the notebooks, jobs, ... of the same item. An edge has the time o
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -60,13 +62,12 @@ class Answers(Struct):
     workspace_id: Id = None
 
     @property
-    def extracted_on(self) -> date | None:
-        """The UTC day of the snapshot."""
+    def known_until(self) -> date | None:
+        """The UTC day before the snapshot, the last one that it knows whole."""
         if self.extracted_at is None:
             return None
-        return (
-            self.extracted_at.replace(tzinfo=self.extracted_at.tzinfo or UTC).astimezone(UTC).date()
-        )
+        moment = self.extracted_at.replace(tzinfo=self.extracted_at.tzinfo or UTC)
+        return moment.astimezone(UTC).date() - timedelta(days=1)
 
 
 DECODER = msgspec.json.Decoder(Answers, strict=False)
@@ -86,6 +87,11 @@ class RestEvents:
             (RAW_COLUMN_LINEAGE.name, self._column_events(answers)),
         ):
             self._rows.setdefault(name, []).extend(rows)
+
+    def days(self, answers: Answers) -> set[date]:
+        """The days of the events of one table's answers, without taking the events in."""
+        both = chain(self._table_events(answers), self._column_events(answers))
+        return {event["event_time"].date() for event in both}
 
     def frames(self, table: Table) -> pl.LazyFrame:
         """The events of one raw table so far, as `EVENT_SCHEMA`; they are handed out once."""
@@ -197,9 +203,14 @@ def _ends(source: Values, target: Values) -> Values:
 
 def _time(value: Any) -> datetime | None:
     """A time without an offset is UTC; a date alone is its midnight."""
+    return _parsed(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(value: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(value)
         check_time(time)
-    except (TypeError, ValueError):
+    except ValueError:
         return None
     return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)

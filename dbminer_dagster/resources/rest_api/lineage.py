@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -62,6 +63,7 @@ def read_lineage_over_rest(
     Raises:
         SourceError: A call failed for good, or the snapshot knows none of the days.
     """
+    today = Window.of_day(datetime.now(UTC).date()).start_time
     with read_lineage(
         calls,
         work_folder,
@@ -69,15 +71,17 @@ def read_lineage_over_rest(
         with_columns=RAW_COLUMN_LINEAGE in tables,
         progress=ProgressLines(dg.get_dagster_logger().info),
         rates=Rates(tables_per_second, columns_per_second),
+        # A snapshot that was begun before a day was over does not know all of its edges.
+        begun_since=min(window.end_time, today),
     ) as answers:
         reading, left_out = _spool(answers, window, spool, tables)
         found = {
             table.name: _extraction(table, answers, reading, spool, left_out[table.name])
             for table in tables
         }
+    answers.discard()  # first: who makes good what is missing asks all of it again
     for name, each in found.items():
         each.require_coverage(window, f"{name} over the REST API", REMEDY)
-    answers.discard()
     return found
 
 
@@ -89,16 +93,17 @@ def _spool(
 
     def flush() -> None:
         for table in (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE):
-            inside = reading.within(window, events.frames(table))
+            inside = reading.within(window, events.frames(table), known_until)
             if table in tables:
                 spool.write(f"{table.name}-read", inside)
 
-    size = 0
+    size, known_until = 0, None
     for line in answers.lines():
         found = _decoded(line)
         events.add(found)
-        # A snapshot without a recent edge still knows all days up to its own.
-        reading.cover(None, found.extracted_on)
+        # A snapshot without a recent edge still knows all days before its own.
+        known_until = found.known_until
+        reading.cover(None, known_until)
         reading.counts["objects_read"] += 1
         size += len(line)
         if size >= BATCH_BYTES:
@@ -132,9 +137,10 @@ def _extraction(
     spool.write(table.name, lineage.raw_lineage(table, read, ExtractionMethod.REST_API))
     found = extraction(read, spool.scan(table.name, table.schema), reading, left_out)
     time = f"{answers.extracted_at:%Y-%m-%d %H:%M:%S}"
+    failed = {"failed": list(answers.failed)} if answers.failed else {}
     asked = {"requests": answers.requests, "requests_refused": answers.refused}
     return replace(
         found,
         counts={**answers.counts, **asked, **found.counts},
-        notes={**found.notes, "snapshot": [NOTE.format(time=time)]},
+        notes={**found.notes, **failed, "snapshot": [NOTE.format(time=time)]},
     )
