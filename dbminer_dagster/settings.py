@@ -221,7 +221,8 @@ class Settings(BaseSettings):
     rest_max_requests: int | None = _setting(
         "DBMINER_REST_MAX_REQUESTS",
         None,
-        "Lineage requests that one run may send; the next run goes on where it ended.",
+        "Lineage requests that one run may send, repeated ones aside; the next run goes on from "
+        "there.",
         ge=1,
     )
     work_folder: str = _setting(
