@@ -22,6 +22,7 @@ from dbminer_dagster.schemas import (
     RAW_COLUMN_LINEAGE,
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
+    Table,
 )
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster.windows import Window
@@ -96,10 +97,11 @@ def test_query_history_is_the_same_over_rest(raw: dict[str, Tables]) -> None:
 
 
 @pytest.mark.parametrize("table", [RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE], ids=lambda t: t.name)
-def test_each_edge_has_its_newest_time_over_rest(raw: dict[str, Tables], table: object) -> None:
+def test_each_edge_has_its_newest_time_over_rest(raw: dict[str, Tables], table: Table) -> None:
     """Over REST an edge is there once, at the time at which system tables saw it last."""
-    name = table.name  # pyright: ignore[reportAttributeAccessIssue]
-    expected, found = (newest_events(raw[method][name]) for method in ("system_table", "rest_api"))
+    expected, found = (
+        newest_events(raw[method][table.name]) for method in ("system_table", "rest_api")
+    )
 
     assert expected.height > 0
     assert_frame_equal(expected, found)
