@@ -17,7 +17,7 @@ $(SAMPLED): export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
 $(SAMPLED): export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
 check: export DBMINER_LINEAGE_METHOD := offline
 
-.PHONY: demo ui test check bench lock
+.PHONY: demo ui test check bench corpus lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
@@ -32,7 +32,7 @@ ui: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/ruff format --check .
@@ -47,6 +47,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/warehouse.py --write docs/benchmarks-system-tables.md
 	$(BIN)/python benchmarks/rest_lineage.py --write docs/benchmarks-rest-lineage.md
 	$(BIN)/python benchmarks/rest_query_history.py --write docs/benchmarks-rest-query-history.md
+	$(BIN)/python benchmarks/windows.py --write docs/benchmarks-windows.md
+	$(BIN)/python benchmarks/peers.py --write docs/benchmarks-peers.md
+
+corpus: $(VENV)/.dev
+	$(BIN)/python -m dbminer_dagster_tests.corpus --write docs/sql-corpus.md
 
 # The lock files hold hashes and no address; versions already locked are kept.
 lock: $(VENV)/.dev

@@ -32,12 +32,13 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is generated."""
+    """How much is generated, and whether queries repeat."""
 
     statements: int
     templates: int
     users: int
     tables: int
+    unique_texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Workspace:
         size = self.size
         return self.folder / (
             f"files-{size.statements}-{size.templates}-{size.users}-{size.tables}"
+            f"{'-unique' * size.unique_texts}"
         )
 
     @property
@@ -99,6 +101,7 @@ def generated(workspace: Workspace) -> dict[str, int]:
             "--part-rows": PART_ROWS,
         }
         command = [sys.executable, GENERATOR, *(word for pair in options.items() for word in pair)]
+        command += ["--unique-texts"] * size.unique_texts
         done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
         summary.write_text(done.stdout)
     counted = map(str.split, summary.read_text().splitlines())

@@ -24,6 +24,7 @@ LINEAGE_ASSETS = (
 )
 USAGE_ASSETS = (
     "raw_query_history",
+    "warehouse_costs",
     "table_rebuilds",
     "filtered_queries",
     "query_references",

@@ -44,7 +44,10 @@ class DayFile:
 
 
 def write_day_files(
-    frame: pl.LazyFrame, table_uri: str, storage_options: dict[str, str] | None
+    frame: pl.LazyFrame,
+    table_uri: str,
+    storage_options: dict[str, str] | None,
+    row_group_rows: int = ROW_GROUP_ROWS,
 ) -> list[DayFile]:
     """Streams the rows into files below `day=YYYY-MM-DD/`, under names that nobody else has.
 
@@ -52,6 +55,7 @@ def write_day_files(
         frame: Rows with a `day` column.
         table_uri: Folder or `s3://` address of the table.
         storage_options: Options of the object store.
+        row_group_rows: Rows of a row group.
     """
     write = uuid.uuid4().hex
     written: list[Any] = []
@@ -66,7 +70,7 @@ def write_day_files(
         ),
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        row_group_size=ROW_GROUP_ROWS,
+        row_group_size=row_group_rows,
         mkdir=True,
         storage_options=storage_options,
         credential_provider=None,

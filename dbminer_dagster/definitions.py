@@ -5,17 +5,20 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from dbminer_dagster.assets.costs import warehouse_costs_asset
+from dbminer_dagster.assets.filtered_queries import filtered_queries_asset
 from dbminer_dagster.assets.inventory import inventory_assets
 from dbminer_dagster.assets.lineage import lineage_assets
 from dbminer_dagster.assets.popularity import popularity_assets
 from dbminer_dagster.assets.raw import raw_assets
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, QUERY_HISTORY_SOURCE
-from dbminer_dagster.assets.usage import usage_assets
+from dbminer_dagster.assets.usage import usage_asset
 from dbminer_dagster.automation import jobs, schedules
 from dbminer_dagster.checks.preflight import preflight_checks
 from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.io_manager import DeltaIOManager
 from dbminer_dagster.resources.databricks import DatabricksResource
+from dbminer_dagster.resources.engine import EngineResource
 from dbminer_dagster.resources.extractor import Extractor
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.parser import ParserResource
@@ -39,6 +42,7 @@ def build_definitions(
         s3_region=settings.s3_region,
         s3_endpoint_url=settings.s3_endpoint_url,
     )
+    engine = EngineResource(spark_address=settings.spark_address)
     return dg.Definitions(
         assets=assets,
         asset_checks=[*preflight_checks(settings), *quality_checks(settings)],
@@ -48,7 +52,8 @@ def build_definitions(
         resources={
             "storage": storage,
             "parser": ParserResource(storage=storage),
-            "io_manager": DeltaIOManager(storage=storage),
+            "io_manager": DeltaIOManager(storage=storage, engine=engine),
+            "engine": engine,
             "lineage_extractor": _extractor(settings, settings.lineage_method),
             "query_history_extractor": _extractor(
                 settings, settings.query_history_extraction_method
@@ -66,8 +71,10 @@ def _assets(settings: Settings) -> list[dg.AssetSpec | dg.AssetsDefinition]:
         QUERY_HISTORY_SOURCE,
         *raw_assets(settings),
         *inventory_assets(settings),
+        warehouse_costs_asset(settings),
         *lineage_assets(settings),
-        *usage_assets(settings),
+        filtered_queries_asset(settings),
+        usage_asset(settings),
         *popularity_assets(settings),
     ]
 

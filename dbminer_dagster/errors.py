@@ -16,6 +16,7 @@ DbminerError
 │       ├── AccessDeniedError          the principal lacks a privilege
 │       ├── WarehouseError             the SQL warehouse cannot be used
 │       └── StatementError             a SQL statement failed
+├── EngineError              the engine of the frame steps cannot be used
 └── StorageError             the result tables
     ├── SchemaMismatchError  a frame does not have the columns of its table
     └── RowCountError        rows were lost on the way
@@ -125,6 +126,10 @@ class StatementError(WorkspaceError):
     """
 
     error_class: str | None = None
+
+
+class EngineError(DbminerError):
+    """The engine of the frame steps cannot be used."""
 
 
 class StorageError(DbminerError):

@@ -1,10 +1,12 @@
 """Delta tables behind Dagster's IO managers: an asset is a table, a run replaces its days."""
 
 import dagster as dg
+import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import day_key, run_window
+from dbminer_dagster.resources.engine import EngineResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import TABLES, Table
 from dbminer_dagster.storage import DayFrame
@@ -14,6 +16,7 @@ class DeltaIOManager(dg.ConfigurableIOManager):
     """Writes a `DayFrame` as the days of the run; loads the days of the mapped window lazily."""
 
     storage: dg.ResourceDependency[StorageResource]
+    engine: dg.ResourceDependency[EngineResource]
 
     def handle_output(self, context: dg.OutputContext, obj: DayFrame) -> None:
         """Replaces the days of the run in one commit."""
@@ -33,10 +36,16 @@ class DeltaIOManager(dg.ConfigurableIOManager):
                 {"dagster/partition_row_count": rows}, context.asset_key, day_key(day)
             )
 
-    def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
-        """The rows of the days that the input's partition mapping names."""
+    def load_input(self, context: dg.InputContext) -> pl.LazyFrame | nw.LazyFrame:
+        """The rows of the days that the input's partition mapping names.
+
+        A parameter of type `nw.LazyFrame` gets a frame of the engine, any other one of Polars.
+        """
+        table, window = _table(context.asset_key), run_window(context)
         with user_errors():
-            return self.storage.tables.scan(_table(context.asset_key), run_window(context))
+            if context.dagster_type.typing_type is nw.LazyFrame:
+                return self.engine.engine.scan(self.storage.tables, table, window)
+            return self.storage.tables.scan(table, window)
 
 
 def _table(key: dg.AssetKey) -> Table:

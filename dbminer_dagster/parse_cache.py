@@ -4,35 +4,23 @@ The table only grows and is keyed by template and version of the rules, so paral
 to it at once: the same template gives the same row.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
 import polars as pl
 
+from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.parse_pool import ParsePool
-from dbminer_dagster.mining.sql_reads import References
+from dbminer_dagster.mining.template_parsing import parsed, parsed_by
+from dbminer_dagster.mining.template_rows import TEMPLATE_SCHEMA
 from dbminer_dagster.storage import DeltaStorage
 
-RULES_VERSION = f"1-{version('sqlglot')}"
+RULES_VERSION = f"2-{version('sqlglot')}"
 """Raise the first number whenever a change makes any text give other references."""
 
 CACHE_TABLE = "parse_cache"
 PASSING_ERRORS = "^(?:timed out after|the parser process died)"
 """Errors of a busy machine and not of the text: the next run tries again."""
-
-COLUMN_PAIR = pl.Struct({"table_name": pl.String, "column_name": pl.String})
-TEMPLATE_SCHEMA = pl.Schema(
-    {
-        "query_hash": pl.String,
-        "attribution": pl.String,
-        "reads": pl.List(pl.String),
-        "columns": pl.List(COLUMN_PAIR),
-        "writes": pl.List(pl.String),
-        "rebuilds": pl.List(pl.String),
-        "error": pl.String,
-    }
-)
 
 
 @dataclass
@@ -40,12 +28,16 @@ class ParseCache:
     """Looks templates up, and parses those that are new in worker processes.
 
     Attributes:
+        storage: Holds the table.
+        pool: The processes of this machine.
+        engine: Parses in its own workers, if it has some.
         parsed: Templates that were parsed so far, and not found.
         found: Templates that were found.
     """
 
     storage: DeltaStorage
     pool: ParsePool
+    engine: Engine | None = None
     parsed: int = 0
     found: int = 0
     _known: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TEMPLATE_SCHEMA))
@@ -60,8 +52,7 @@ class ParseCache:
         self._load()
         new = templates.join(self._known, on="query_hash", how="anti")
         if new.height:
-            texts = dict(new.select("query_hash", "statement_text").iter_rows())
-            rows = pl.DataFrame(_rows(self.pool.parse(texts)), schema=TEMPLATE_SCHEMA, orient="row")
+            rows = self._parsed(new)
             lasting = rows.filter(~pl.col("error").fill_null("").str.contains(PASSING_ERRORS))
             if lasting.height:
                 self.storage.append(
@@ -71,6 +62,11 @@ class ParseCache:
         self.parsed += new.height
         self.found += templates.height - new.height
         return self._known.join(templates.select("query_hash"), on="query_hash", how="semi")
+
+    def _parsed(self, new: pl.DataFrame) -> pl.DataFrame:
+        if self.engine is None or not self.engine.has_workers:
+            return parsed(self.pool, new)
+        return parsed_by(self.engine, new)
 
     def _load(self) -> None:
         if self._loaded:
@@ -84,19 +80,3 @@ class ParseCache:
             .collect()
         )
         self._loaded = True
-
-
-def _rows(parsed: Iterable[tuple[str, References]]) -> Iterator[tuple]:
-    for query_hash, found in parsed:
-        columns = [
-            {"table_name": table, "column_name": column} for table, column in sorted(found.columns)
-        ]
-        yield (
-            query_hash,
-            found.attribution,
-            sorted(found.reads),
-            columns,
-            sorted(found.writes),
-            sorted(found.rebuilds),
-            found.error,
-        )

@@ -1,6 +1,7 @@
 """The popularity report on the terminal."""
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -47,6 +48,9 @@ def print_report(settings: Settings, day: date | None, limit: int) -> None:
     columns = _first(scores.filter(pl.col("table_name") == first), "column", limit)
     console.print(f"\nMost used columns of {first}", style="bold")
     console.print(_columns(columns))
+    _print_dearest(
+        console, first, tables["costly_queries"].head(1).explode().drop_nulls().to_list()
+    )
     edges = storage.scan(TABLE_LINEAGE, Window.of_day(scored)).filter(status="active").collect()
     upstreams = edges.filter(pl.col("target_name") == first)["source_name"]
     downstreams = edges.filter(pl.col("source_name") == first)["target_name"]
@@ -61,6 +65,19 @@ def _print_names(console: Console, title: str, found: pl.Series) -> None:
         console.print(f"  {name}", highlight=False)
     if len(names) > LISTED_NEIGHBOURS:
         console.print(f"  and {len(names) - LISTED_NEIGHBOURS} more")
+
+
+def _print_dearest(console: Console, table: str, queries: list[dict[str, Any]]) -> None:
+    console.print(f"\nDearest queries of {table}", style="bold")
+    for query in queries:
+        micro_usd = query["estimated_cost_micro_usd"]
+        hours = f"{query['total_task_duration_ms'] / 3.6e6:,.2f} h"
+        cost = hours if micro_usd is None else f"${micro_usd / 1e6:,.2f}"
+        text = " ".join((query["statement_text"] or "(text unknown)").split())
+        line = f"  {cost:>10} {query['read_count']:>9,} reads  {text}"
+        console.print(Text(line), no_wrap=True, overflow="ellipsis")
+    if not queries:
+        console.print("  (no text is known)")
 
 
 def _first(scores: pl.DataFrame, asset_type: str, limit: int) -> pl.DataFrame:

@@ -24,6 +24,25 @@ QUERY_USE = pl.Struct(
         "last_run_at": UTC_TIME,
     }
 )
+QUERY_COST = pl.Struct(
+    {
+        "query_hash": pl.String,
+        "statement_text": pl.String,
+        "read_count": pl.Int64,
+        "total_task_duration_ms": pl.Int64,
+        "read_bytes": pl.Int64,
+        "estimated_cost_micro_usd": pl.Int64,
+    }
+)
+USER_COST = pl.Struct(
+    {
+        "user_name": pl.String,
+        "read_count": pl.Int64,
+        "total_task_duration_ms": pl.Int64,
+        "read_bytes": pl.Int64,
+        "estimated_cost_micro_usd": pl.Int64,
+    }
+)
 ENTITY = pl.Struct(
     {
         "entity_type": pl.String,
@@ -85,8 +104,10 @@ class Table:
         return frame.select(self.schema.names())
 
 
-def _columns(*rows: tuple[str, pl.DataType | type[pl.DataType], str]) -> tuple[Column, ...]:
-    return tuple(Column(*row) for row in rows)
+def _columns(
+    *rows: tuple[str, pl.DataType | type[pl.DataType], str] | Column,
+) -> tuple[Column, ...]:
+    return tuple(row if isinstance(row, Column) else Column(*row) for row in rows)
 
 
 DAY = Column("day", pl.Date(), "UTC day; the partition.")
@@ -199,6 +220,29 @@ KNOWN_TABLES = Table(
     ),
 )
 
+WAREHOUSE_COSTS = Table(
+    name="warehouse_costs",
+    description="What each SQL warehouse used in each hour of the day, at list prices.",
+    key=("workspace_id", "warehouse_id", "hour"),
+    columns=(
+        *_columns(
+            ("workspace_id", pl.String(), "Workspace of the warehouse."),
+            ("warehouse_id", pl.String(), "SQL warehouse."),
+            ("hour", UTC_TIME, "Start of the hour."),
+            ("dbus", pl.Float64(), "Databricks units used in the hour."),
+            ("list_cost_micro_usd", pl.Int64(), "Their list price, in millionths of a US dollar."),
+        ),
+        EXTRACTION_METHOD,
+        DAY,
+    ),
+)
+
+_ESTIMATED_COST = Column(
+    "estimated_cost_micro_usd",
+    pl.Int64(),
+    "Estimate, in millionths of a US dollar; null where no cost is known.",
+)
+
 FILTERED_QUERIES = Table(
     name="filtered_queries",
     description="The statements that count as use, with the hash of their template.",
@@ -208,6 +252,7 @@ FILTERED_QUERIES = Table(
         *_columns(
             ("query_hash", pl.String(), "Hash of the template; null when the text is unknown."),
             ("operation", pl.String(), "`read` for SELECT, else `write`."),
+            _ESTIMATED_COST,
         ),
         DAY,
     ),
@@ -221,11 +266,16 @@ QUERY_REFERENCES = Table(
         *_columns(
             ("reference_hash", pl.String(), "Hash of template, operation and references."),
             ("query_hash", pl.String(), "Hash of the template; null when the text is unknown."),
-            ("operation", pl.String(), "`read` or `write`."),
+            (
+                "operation",
+                pl.String(),
+                "`read`, `write`, or `cluster`: a read without a statement.",
+            ),
             ("attribution", pl.String(), "`lineage`, `parsed` or `scanned`: the best evidence."),
             ("tables_read", STRINGS, "Tables read, sorted."),
             ("columns_read", STRINGS, "Columns read, as `table.column`, sorted."),
             ("tables_written", STRINGS, "Tables written, sorted."),
+            ("tables_read_indirectly", STRINGS, "Tables read through a view only, sorted."),
             ("statement_text", pl.String(), "One example; null when redacted."),
         ),
         DAY,
@@ -247,6 +297,8 @@ DAILY_USAGE = Table(
             ("read_bytes", pl.Int64(), "Bytes read."),
             ("last_used_at", UTC_TIME, "Start of the last one."),
             ("last_statement_id", pl.String(), "Id of the last one."),
+            ("cached_statement_count", pl.Int64(), "Statements served from the result cache."),
+            _ESTIMATED_COST,
         ),
         DAY,
     ),
@@ -281,6 +333,15 @@ POPULARITY_SCORES = Table(
             ("window_end", pl.Date(), "Last day of the window: the scored day."),
             ("days_present", pl.Int32(), "Days of the window that have been mined."),
             ("days_wanted", pl.Int32(), "Days of the window."),
+            ("cached_read_count", pl.Int64(), "Reads by SELECT served from the result cache."),
+            ("pipeline_read_count", pl.Int64(), "Reads by INSERT ... SELECT, MERGE, CTAS, ..."),
+            ("indirect_read_count", pl.Int64(), "Reads of a table through a view; 0 for columns."),
+            ("cluster_read_count", pl.Int64(), "Lineage events without a statement."),
+            ("total_task_duration_ms", pl.Int64(), "Task time of its reads, in milliseconds."),
+            ("read_bytes", pl.Int64(), "Bytes that its reads read, of this asset and others."),
+            _ESTIMATED_COST,
+            ("costly_queries", pl.List(QUERY_COST), "The five templates that cost most."),
+            ("costly_users", pl.List(USER_COST), "The ten users whose reads cost most."),
         ),
         DAY,
     ),
@@ -352,6 +413,7 @@ TABLES: dict[str, Table] = {
         RAW_COLUMN_LINEAGE,
         RAW_QUERY_HISTORY,
         KNOWN_TABLES,
+        WAREHOUSE_COSTS,
         FILTERED_QUERIES,
         QUERY_REFERENCES,
         DAILY_USAGE,

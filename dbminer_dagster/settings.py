@@ -29,6 +29,8 @@ CRON_BY_CADENCE = {
 
 
 CRON_FIELDS = 5
+USES = ("select", "cached", "pipeline", "indirect", "cluster")
+"""What a score can count, see `DBMINER_SCORED_USES`."""
 ENV_FILE = ".env"
 
 
@@ -95,6 +97,18 @@ def _check_uri(value: str) -> str:
     return value
 
 
+def _check_uses(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not set(value) <= set(USES):
+        raise ValueError(f"allowed are one or more of {', '.join(USES)}")
+    return value
+
+
+def _check_remote(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith("sc://"):
+        raise ValueError("allowed is a Spark Connect address, sc://HOST:PORT")
+    return value
+
+
 Uri = Annotated[str, AfterValidator(_check_uri)]
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
 
@@ -150,6 +164,13 @@ class Settings(BaseSettings):
         "Trailing days that a score looks at, the scored day included; 1 to 30.",
         ge=1,
         le=30,
+    )
+    scored_uses: Annotated[CommaSeparated, AfterValidator(_check_uses)] = _setting(
+        "DBMINER_SCORED_USES",
+        ("select", "cached"),
+        "Comma-separated uses that make up reads, users and score: `select`, `cached` (SELECTs "
+        "served from the result cache), `pipeline` (sources of INSERT, MERGE, CTAS), `indirect` "
+        "(tables under views), `cluster` (lineage without a statement).",
     )
     minimum_window_coverage: float = _setting(
         "DBMINER_MINIMUM_WINDOW_COVERAGE",
@@ -239,8 +260,10 @@ class Settings(BaseSettings):
     engine: Engine = _setting(
         "DBMINER_ENGINE", Engine.POLARS, "What runs the heavy steps: `polars` or `spark`."
     )
-    spark_remote: str | None = _setting(
-        "DBMINER_SPARK_REMOTE", None, "Spark Connect address, for the engine `spark`."
+    spark_remote: Annotated[SecretStr, AfterValidator(_check_remote)] | None = _setting(
+        "DBMINER_SPARK_REMOTE",
+        None,
+        "Spark Connect address, for the engine `spark`.",
     )
     s3_region: str | None = _setting(
         "DBMINER_S3_REGION", None, "Region of the buckets; unset, as AWS finds it."
@@ -278,9 +301,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_engine(self) -> "Settings":
-        if self.engine is Engine.SPARK:
-            raise ValueError("DBMINER_ENGINE=spark is not part of this release: use polars")
+        if self.engine is Engine.SPARK and not self.spark_remote:
+            raise ValueError("DBMINER_ENGINE=spark needs DBMINER_SPARK_REMOTE=sc://HOST:PORT")
         return self
+
+    @property
+    def spark_address(self) -> str | None:
+        """Where the engine `spark` is; without the options, which may hold a token."""
+        if self.engine is not Engine.SPARK or self.spark_remote is None:
+            return None
+        return self.spark_remote.get_secret_value().partition(";")[0]
 
     @property
     def query_history_extraction_method(self) -> ExtractionMethod:
@@ -342,11 +372,18 @@ def _misspelt_variables() -> list[str]:
     return faults
 
 
+def _secret_variables() -> set[str]:
+    return {
+        str(field.validation_alias)
+        for field in Settings.model_fields.values()
+        if "SecretStr" in str(field.annotation)
+    }
+
+
 def _explain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message
     variable = str(error["loc"][0])
-    secret = any(word in variable for word in ("TOKEN", "SECRET"))
-    shown = "the value" if secret else repr(error["input"])
+    shown = "the value" if variable in _secret_variables() else repr(error["input"])
     return f"{variable}: {shown} is not allowed: {message}. {variables().get(variable, '')}"

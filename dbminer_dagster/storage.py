@@ -7,7 +7,8 @@ that dies leaves the last good version, and the note survives compaction and log
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -20,7 +21,13 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from dbminer_dagster import s3
-from dbminer_dagster.day_files import DayFile, commit_days, count_by_day, write_day_files
+from dbminer_dagster.day_files import (
+    ROW_GROUP_ROWS,
+    DayFile,
+    commit_days,
+    count_by_day,
+    write_day_files,
+)
 from dbminer_dagster.errors import SchemaMismatchError, StorageError
 from dbminer_dagster.schemas import Table
 from dbminer_dagster.windows import Window
@@ -28,6 +35,7 @@ from dbminer_dagster.windows import Window
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
+FRAMES_AT_ONCE = 2
 Result = TypeVar("Result")
 TABLE_PROPERTIES = {
     # A checkpoint every 20 commits keeps opening a table fast as days pile up.
@@ -42,15 +50,23 @@ class DayFrame:
     """Rows that replace the days of a run.
 
     Attributes:
-        frame: The rows, with a `day` column.
+        frame: The rows, with a `day` column; or frames of some rows each, of which two at a time
+            are computed and written.
         absent: Days that the source does not cover. Without a row they stay as they are; with
             rows, such as scores of a window that lacks its last day, they count as not mined.
         row_count: Rows that must arrive; a difference is an error.
+        row_group_rows: Rows of a row group in the files; fewer where rows are long.
     """
 
-    frame: pl.LazyFrame
+    frame: pl.LazyFrame | Sequence[pl.LazyFrame]
     absent: frozenset[date] = frozenset()
     row_count: int | None = None
+    row_group_rows: int = ROW_GROUP_ROWS
+
+    @property
+    def frames(self) -> Sequence[pl.LazyFrame]:
+        """All frames."""
+        return [self.frame] if isinstance(self.frame, pl.LazyFrame) else self.frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +134,30 @@ class DeltaStorage:
         delta = self._open(table.name)
         if delta is None:
             return pl.LazyFrame(schema=table.schema)
-        frame = pl.scan_delta(delta).filter(window.holds())
-        # A table that an older release wrote lacks the columns that came since.
-        stored = frame.collect_schema()
-        added = {name: pl.lit(None, t) for name, t in table.schema.items() if name not in stored}
-        return frame.with_columns(**added).select(table.schema.names())
+        return _completed(pl.scan_delta(delta).filter(window.holds()), table.schema)
+
+    def slices(self, table: Table, window: Window, row_count: int) -> list[pl.LazyFrame]:
+        """The same rows in frames of some rows each, so that nobody reads further than asked."""
+        return [
+            _completed(
+                pl.scan_parquet(file, storage_options=self.options(), credential_provider=None)
+                .slice(offset, row_count)
+                .with_columns(day=pl.lit(day)),
+                table.schema,
+            )
+            for file, day, rows in self._files(table, window)
+            for offset in range(0, rows, row_count)
+        ]
+
+    def _files(self, table: Table, window: Window) -> Iterator[tuple[str, date, int]]:
+        """Address, day and row count of each file of the window."""
+        delta = self._open(table.name)
+        if delta is None:
+            return
+        found = pl.DataFrame(delta.get_add_actions(flatten=True))
+        days = found.with_columns(day=pl.col("partition.day").cast(pl.Date)).filter(window.holds())
+        for path, day, rows in days.select("path", "day", "num_records").iter_rows():
+            yield f"{self.table_uri(table.name)}/{path}", day, rows
 
     def replace_days(self, table: Table, window: Window, rows: DayFrame) -> Commit:
         """Replaces the days of the window by `rows`, in one commit; a day is never lost by it.
@@ -132,9 +167,9 @@ class DeltaStorage:
             RowCountError: Not all rows arrived, or rows lie outside the window; nothing changes.
             StorageError: The table cannot be written.
         """
-        frame = table.conform(rows.frame)
+        frames = [table.conform(frame) for frame in rows.frames]
         self._create(table)
-        files = self._write_files(table, frame)
+        files = self._write_files(table, frames, rows.row_group_rows)
         counts = count_by_day(table.name, window, files, rows.row_count)
         replaced = {day: count for day, count in counts.items() if count or day not in rows.absent}
 
@@ -149,9 +184,18 @@ class DeltaStorage:
         version = self._with_retries(table.name, commit)
         return Commit(version=version, rows_by_day=replaced, uri=self.table_uri(table.name))
 
-    def _write_files(self, table: Table, frame: pl.LazyFrame) -> list[DayFile]:
+    def _write_files(
+        self, table: Table, frames: Sequence[pl.LazyFrame], row_group_rows: int
+    ) -> list[DayFile]:
+        uri, options = self.table_uri(table.name), self.options()
+
+        def write(frame: pl.LazyFrame) -> list[DayFile]:
+            return write_day_files(frame, uri, options, row_group_rows)
+
         try:
-            return write_day_files(frame, self.table_uri(table.name), self.options())
+            with ThreadPoolExecutor(FRAMES_AT_ONCE) as threads:
+                written = threads.map(write, frames)
+                return [file for files in written for file in files]
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._explained(table.name, "written", error) from error
 
@@ -173,6 +217,18 @@ class DeltaStorage:
         delta = self._open(table.name)
         return _rows_by_day(delta, window) if delta else {}
 
+    def files(self, table: Table, window: Window) -> list[str]:
+        """Addresses of the Parquet files that hold the days of the window.
+
+        Their rows lack `day`, which the folder `day=YYYY-MM-DD` of a file tells.
+        """
+        delta = self._open(table.name)
+        return (
+            delta.file_uris(file_pruning_predicate=[("day", "in", list(map(str, window)))])
+            if delta
+            else []
+        )
+
     def newest_day(self, table: Table) -> date | None:
         """The newest day that has rows, or the last of the empty days mined right after it."""
         delta = self._open(table.name)
@@ -191,7 +247,9 @@ class DeltaStorage:
     def scan_whole(self, name: str, schema: pl.Schema) -> pl.LazyFrame:
         """All rows of a table without days; an empty frame if it does not exist yet."""
         delta = self._open(name)
-        return pl.LazyFrame(schema=schema) if delta is None else pl.scan_delta(delta)
+        if delta is None:
+            return pl.LazyFrame(schema=schema)
+        return _completed(pl.scan_delta(delta), schema)
 
     def maintain(self, name: str) -> dict[str, int] | None:
         """Compacts small files, deletes files that no version of the last 7 days needs.
@@ -260,6 +318,8 @@ class DeltaStorage:
         frame.lazy().sink_delta(
             self.table_uri(name),
             mode="append",
+            # A newer release may bring new columns.
+            delta_write_options={"schema_mode": "merge"},
             storage_options=self.options(),
             credential_provider=None,
         )
@@ -294,6 +354,13 @@ class DeltaStorage:
             f"Table {name!r} at {self.table_uri(name)} could not be {action}: {error}. "
             "Nothing was changed; repair the cause and run the days again."
         )
+
+
+def _completed(frame: pl.LazyFrame, schema: pl.Schema) -> pl.LazyFrame:
+    """A table that an older release wrote lacks the columns that came since: they are null."""
+    stored = frame.collect_schema()
+    added = {name: pl.lit(None, t) for name, t in schema.items() if name not in stored}
+    return frame.with_columns(**added).select(schema.names())
 
 
 def _missing_fields(delta: DeltaTable, wanted: DeltaSchema, uri: str) -> list[Field]:

@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 
 from dbminer_dagster.mining.sql_reads import referenced_tables
+from dbminer_dagster.mining.template_rows import TEMPLATE_SCHEMA, template_row
 from dbminer_dagster.mining.templates import with_query_hash
-from dbminer_dagster.parse_cache import TEMPLATE_SCHEMA
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
+    FILTERED_QUERIES,
     KNOWN_TABLES,
     QUERY_REFERENCES,
     RAW_COLUMN_LINEAGE,
@@ -56,10 +57,11 @@ def history(*rows: Row) -> pl.DataFrame:
 
 def queries(*rows: Row) -> pl.DataFrame:
     """Rows of `filtered_queries`: as `history`, with `query_hash`; reads unless they say."""
-    plain = [{name: row[name] for name in row if name != "operation"} for row in rows]
-    operations = [row.get("operation", "read") for row in rows]
+    added = {"operation": "read", "estimated_cost_micro_usd": None}
+    plain = [{name: row[name] for name in row if name not in added} for row in rows]
     return with_query_hash(history(*plain)).with_columns(
-        operation=pl.Series(operations, dtype=pl.String)
+        pl.Series(name, [row.get(name, value) for row in rows], FILTERED_QUERIES.schema[name])
+        for name, value in added.items()
     )
 
 
@@ -121,12 +123,8 @@ def references(*rows: Row) -> pl.DataFrame:
 
 def parse_here(templates: pl.DataFrame) -> pl.DataFrame:
     """Parses templates in this process, as `ParseCache.references` does in others."""
-    rows = []
-    for query_hash, text in templates.select("query_hash", "statement_text").iter_rows():
-        found = referenced_tables(text)
-        columns = [{"table_name": name, "column_name": column} for name, column in found.columns]
-        lists = (sorted(found.reads), columns, sorted(found.writes), sorted(found.rebuilds))
-        rows.append((query_hash, found.attribution, *lists, found.error))
+    texts = templates.select("query_hash", "statement_text").iter_rows()
+    rows = [template_row(query_hash, referenced_tables(text)) for query_hash, text in texts]
     return pl.DataFrame(rows, schema=TEMPLATE_SCHEMA, orient="row")
 
 

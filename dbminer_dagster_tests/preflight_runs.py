@@ -17,7 +17,7 @@ NAMES = {
     ],
     Source.QUERY_HISTORY: [
         *SHARED, "warehouse_usable", "query_history_readable", "required_columns_present",
-        "source_is_fresh", "statement_text_visible",
+        "source_is_fresh", "statement_text_visible", "billing_readable",
     ],
 }  # fmt: skip
 

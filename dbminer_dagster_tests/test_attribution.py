@@ -2,10 +2,16 @@
 
 from typing import Any
 
+import narwhals as nw
 import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
 
-from dbminer_dagster.mining.attribution import Attribution, Evidence, attribute
-from dbminer_dagster.mining.reference_sets import KINDS
+from dbminer_dagster.engines.polars import PolarsEngine
+from dbminer_dagster.mining.attribution import WAYS, Attribution, Evidence, attribute
+from dbminer_dagster.mining.by_lineage import DayLineage
+from dbminer_dagster.mining.by_text import NO_COLUMNS, UNRESOLVED
+from dbminer_dagster.mining.paths import PATH_TABLE_SCHEMA
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster_tests.frames import (
     at,
@@ -18,6 +24,7 @@ from dbminer_dagster_tests.frames import (
 )
 
 Sets = tuple[list[str], list[str], list[str]]
+ENGINE = PolarsEngine()
 
 
 def attributed(
@@ -27,33 +34,51 @@ def attributed(
     session: tuple[dict[str, Any], ...] = (),
     known: tuple[str, ...] = (),
     excluded: tuple[str, ...] = (),
+    at_paths: dict[str, str] | None = None,
+    users: tuple[str, ...] = (),
 ) -> Attribution:
+    """Each statement is run by a user of its own, so that it is a use of its own, or by `users`."""
     rows = queries(*statements)
+    if not users:
+        rows = rows.with_columns(user_name=user_of(rows).to_series())
+    paths = [(path, name, "TABLE") for path, name in (at_paths or {}).items()]
     evidence = Evidence(
-        table_lineage=lineage(*tables).lazy(),
-        column_lineage=column_lineage(*columns).lazy(),
+        lineage=DayLineage(
+            nw.from_native(lineage(*tables).lazy()),
+            nw.from_native(column_lineage(*columns).lazy()),
+            pl.DataFrame(paths, schema=PATH_TABLE_SCHEMA, orient="row"),
+        ),
         session_states=session_states(history(*session).lazy()),
         known_tables=pl.Series(known, dtype=pl.String),
+        known_columns=NO_COLUMNS,
         references_of=parse_here,
         excluded_catalogs=excluded,
     )
-    found = attribute(rows.drop("statement_text"), examples(rows), evidence)
-    assert found.statements.height == len(statements)
-    shares = ("lineage", "parsed", "scanned", "unattributed")
-    assert sum(found.counts[name] for name in shares) == len(statements)
-    assert found.sets["set_key"].is_unique().all()
+    frame = nw.from_native(rows.drop("statement_text").lazy())
+    found = attribute(ENGINE, frame, examples(rows).collect(), evidence)
+    assert sum(found.counts[name] for name in WAYS) == len(statements)
+    assert found.sets["set_hash"].is_unique().all()
     return found
 
 
-def sets_of(found: Attribution) -> dict[str, tuple[str | None, Sets | None]]:
-    """Attribution and lists of each statement, by its id."""
-    joined = found.statements.join(found.sets, on="set_key", how="left")
+def user_of(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.concat_str(pl.col("workspace_id").fill_null("w1"), "statement_id"))
+
+
+def uses_of(found: Attribution) -> dict[str, dict[str, Any]]:
+    """What each attributed statement used, by its id."""
+    uses = ENGINE.collect(found.uses).join(found.sets, on="set_hash")
+    return {row["user_name"].removeprefix("w1"): row for row in uses.iter_rows(named=True)}
+
+
+def sets_of(found: Attribution) -> dict[str, tuple[str, Sets]]:
+    """Attribution and lists of each attributed statement, by its id."""
     return {
-        row["statement_id"]: (
-            row["attribution"],
-            None if row["set_key"] is None else tuple(row[kind] for kind in KINDS),
+        statement: (
+            use["attribution"],
+            (use["tables_read"], use["columns_read"], use["tables_written"]),
         )
-        for row in joined.iter_rows(named=True)
+        for statement, use in uses_of(found).items()
     }
 
 
@@ -83,8 +108,8 @@ def test_lineage_belongs_to_one_workspace() -> None:
         {"statement_text": "SELECT 1", "workspace_id": "w2", "statement_id": "s0"},
         tables=(read("a.b.c", workspace_id="w2"),),
     )
-    by_workspace = dict(found.statements.select("workspace_id", "attribution").iter_rows())
-    assert by_workspace == {"w1": "parsed", "w2": "lineage"}
+    by_user = {name: use["attribution"] for name, use in uses_of(found).items()}
+    assert by_user == {"s0": "parsed", "w2s0": "lineage"}
 
 
 def test_statements_with_different_rows_keep_apart() -> None:
@@ -128,7 +153,7 @@ def test_cached_result_has_the_lineage_of_its_origin() -> None:
     assert sets_of(found) == {
         "s0": ("lineage", (["a.b.old"], [], [])),
         "s1": ("lineage", (["a.b.own"], [], [])),
-        "s2": ("parsed", ([], [], [])),
+        "w2s2": ("parsed", ([], [], [])),
     }
 
 
@@ -151,6 +176,62 @@ def test_indirect_access_is_no_read() -> None:
     )
     tables, columns = ["a.b.both", "a.b.view"], ["a.b.both.y", "a.b.view.v"]
     assert sets_of(found)["s0"] == ("lineage", (tables, columns, []))
+    assert uses_of(found)["s0"]["tables_read_indirectly"] == ["a.b.base"]
+
+
+def test_tables_under_views_tell_statements_apart() -> None:
+    """The same direct reads with other tables under the view are another set; rows may repeat."""
+    found = attributed(
+        *({"statement_text": None} for _ in range(3)),
+        tables=(
+            *(read("a.b.view", statement_id=f"s{number}") for number in range(3)),
+            read("a.b.one", statement_id="s0", direct_access=False),
+            read("a.b.one", statement_id="s1", direct_access=False),
+            read("a.b.one", statement_id="s1", direct_access=False, entity_id="again"),
+            read("system.b.two", statement_id="s2", direct_access=False),
+        ),
+        columns=(read("A.b.One", statement_id="s1", source_column="x", direct_access=False),),
+        excluded=("system",),
+    )
+    uses = uses_of(found)
+    assert uses["s0"]["tables_read_indirectly"] == ["a.b.one"]
+    assert uses["s0"]["set_hash"] == uses["s1"]["set_hash"] != uses["s2"]["set_hash"]
+    assert uses["s2"]["tables_read_indirectly"] == []
+    assert found.counts["excluded_references"] == 1
+
+
+def test_paths_of_tables_have_the_tables_names() -> None:
+    """A row that names a path where a known table lies is a use of that table."""
+    found = attributed(
+        {"statement_text": None},
+        {"statement_text": None},
+        tables=(
+            read("", statement_id="s0", source_name=None, source_path="s3://b/one"),
+            read("", statement_id="s1", source_name=None, source_path="s3://b/two"),
+        ),
+        at_paths={"s3://b/one": "a.b.one", "s3://b/two": "a.b.two"},
+    )
+    assert sets_of(found) == {
+        "s0": ("lineage", (["a.b.one"], [], [])),
+        "s1": ("lineage", (["a.b.two"], [], [])),
+    }
+
+
+@pytest.mark.parametrize("portion_rows", [1, 2, 5])
+def test_portions_of_a_day_add_up(monkeypatch: pytest.MonkeyPatch, portion_rows: int) -> None:
+    """However many statements are held at a time, the uses of the day are the same."""
+    texts = ["SELECT x FROM a.b.c", "SELECT 1", "SELECT x FROM t", None, "no SQL"]
+    rows = [{"statement_text": text, "user_name": "ann"} for text in texts * 2]
+    arguments: dict[str, Any] = {
+        "tables": (read("a.b.c"), read("a.b.d", statement_id="s8")),
+        "known": ("a.b.t",),
+    }
+    whole = attributed(*rows, **arguments, users=("ann",))
+    monkeypatch.setattr("dbminer_dagster.engines.polars.PORTION_ROWS", portion_rows)
+    parts = attributed(*rows, **arguments, users=("ann",))
+    uses = [ENGINE.collect(found.uses) for found in (whole, parts)]
+    assert_frame_equal(*uses, check_row_order=False)
+    assert whole.counts == parts.counts
 
 
 def test_only_indirect_rows_are_no_evidence() -> None:
@@ -199,8 +280,6 @@ def test_redacted_statements_need_lineage() -> None:
     found = attributed(redacted, redacted, {"statement_text": None}, tables=(read("a.b.c"),))
     assert sets_of(found) == {
         "s0": ("lineage", (["a.b.c"], [], [])),
-        "s1": (None, None),
-        "s2": (None, None),
     }
     assert found.counts["unattributed"] == 2
     assert found.counts["unattributed:text_redacted"] == 1
@@ -221,8 +300,6 @@ def test_texts_by_how_they_were_understood() -> None:
         "s0": ("parsed", empty),
         "s1": ("parsed", (["a.b.c"], ["a.b.c.x"], [])),
         "s2": ("scanned", (["a.b.c"], [], [])),
-        "s3": (None, None),
-        "s4": (None, None),
     }
     assert found.counts["unattributed:not_understood"] == 2
 
@@ -258,7 +335,8 @@ def test_unresolved_names_are_counted_by_reason() -> None:
         {"statement_text": "SELECT * FROM a.b.c.d"},
         known=("a.b.t", "a.c.t"),
     )
-    assert found.unresolved.rows() == [
+    of_tables = found.reasons.filter(pl.col("reason").is_in(UNRESOLVED))
+    assert of_tables.select("name", "reason", "statement_count").rows() == [
         ("t", "ambiguous", 3),
         ("nowhere", "unknown_table", 2),
         ("a.b.c.d", "too_many_parts", 1),
@@ -271,7 +349,7 @@ def test_empty_day() -> None:
     """A day without statements has no sets and zero counts."""
     found = attributed()
     assert found.sets.is_empty()
-    assert found.unresolved.is_empty()
+    assert found.reasons.is_empty()
     assert set(found.counts.values()) == {0}
 
 
@@ -284,7 +362,7 @@ def test_a_statement_of_which_no_name_resolves_is_unattributed() -> None:
         {"statement_text": "SELECT * FROM system.access.audit"},
         excluded=("system",),
     )
-    assert found.statements["attribution"].to_list() == [None, "parsed", "parsed", "parsed"]
+    assert set(sets_of(found)) == {"s1", "s2", "s3"}
     assert found.counts["unattributed:unresolved"] == 1
     assert found.counts["unresolved:unknown_table"] == 2
 
@@ -296,3 +374,17 @@ def test_lineage_tells_the_workspace_of_rows_without_one() -> None:
         tables=(read("a.b.c"),),
     )
     assert sets_of(found) == {"s0": ("lineage", (["a.b.c"], [], []))}
+
+
+def test_a_cached_result_without_a_workspace_has_that_of_its_origin() -> None:
+    """Lineage of the origin tells the workspace where the cached statement has none of its own."""
+    found = attributed(
+        {
+            "workspace_id": None,
+            "statement_text": None,
+            "text_redacted": True,
+            "cache_origin_statement_id": "old",
+        },
+        tables=(read("a.b.old", statement_id="old"),),
+    )
+    assert sets_of(found) == {"s0": ("lineage", (["a.b.old"], [], []))}

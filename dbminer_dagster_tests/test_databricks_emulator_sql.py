@@ -280,7 +280,7 @@ def test_show_lists_what_one_may_read(databricks_emulator: Emulator) -> None:
     emulator = databricks_emulator
     assert query(emulator, "SHOW CATALOGS")["catalog"].to_list() == ["system"]
     schemas = query(emulator, "SHOW SCHEMAS IN `system`")["databaseName"].to_list()
-    assert schemas == ["access", "information_schema", "query"]
+    assert schemas == ["access", "billing", "information_schema", "query"]
     tables = query(emulator, "SHOW TABLES IN system.query")
     assert tables.rows() == [("query", "history", False)]
 

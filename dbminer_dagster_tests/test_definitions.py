@@ -24,22 +24,26 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "secret-four",
 }
 GROUPS = {
-    "raw": {"raw_query_history", "raw_table_lineage", "raw_column_lineage", "known_tables"},
+    "raw": {
+        "raw_query_history", "raw_table_lineage", "raw_column_lineage", "known_tables",
+        "warehouse_costs",
+    },
     "lineage": {"table_rebuilds", "table_lineage", "column_lineage"},
     "usage": {"filtered_queries", "query_references", "daily_usage"},
     "popularity": {"popularity_scores"},
-}
+}  # fmt: skip
 EDGES = {
     "raw_query_history": {"databricks_query_history"},
     "raw_table_lineage": {"databricks_lineage"},
     "raw_column_lineage": {"databricks_lineage"},
     "known_tables": {"databricks_lineage"},
+    "warehouse_costs": {"databricks_query_history"},
     "table_rebuilds": {"raw_query_history", "raw_table_lineage", "known_tables"},
     "table_lineage": {"raw_table_lineage", "table_rebuilds", "known_tables"},
     "column_lineage": {
         "raw_column_lineage", "raw_table_lineage", "table_rebuilds", "known_tables",
     },
-    "filtered_queries": {"raw_query_history"},
+    "filtered_queries": {"raw_query_history", "warehouse_costs"},
     "query_references": {
         "filtered_queries", "raw_query_history", "raw_column_lineage", "raw_table_lineage",
         "known_tables",

@@ -360,7 +360,11 @@ def test_every_decision_is_listed() -> None:
 def test_every_dependency_has_its_reason() -> None:
     """Each direct dependency has one line in the record of dependencies, and nothing else has."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    groups = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
     wanted = [re.split(r"[^\w.-]", each)[0] for group in groups for each in group]
     record = (ROOT / "docs" / "decisions" / "dependencies.md").read_text()
 

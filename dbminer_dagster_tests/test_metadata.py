@@ -93,6 +93,20 @@ def test_each_score_tells_the_days_behind_it(figures: Figures, pipeline: Pipelin
         assert found["columns_scored"] == of_day.filter(asset_type="column").height
 
 
+def test_each_score_tells_the_uses_of_its_window(figures: Figures, pipeline: Pipeline) -> None:
+    """All statements of the window are counted by use, and with their task time and bytes."""
+    usage, references = (pipeline.table(name) for name in ("daily_usage", "query_references"))
+    rows = usage.join(references, on=["day", "reference_hash"])
+    for day in WINDOW:
+        found = figures["popularity_scores"][day]
+        of_window = rows.filter(Window.trailing(day, 10).holds())
+        selects = of_window.filter(operation="read")["statement_count"].sum()
+        statements = (found[f"window_{use}_statements"] for use in ("select", "cached"))
+        assert sum(int(str(count)) for count in statements) == selects
+        assert found["window_task_duration_ms"] == of_window["total_task_duration_ms"].sum()
+        assert found["window_bytes_read"] == of_window["read_bytes"].sum()
+
+
 @pytest.mark.parametrize("level", ["table", "column"])
 def test_each_day_counts_edges_by_status(level: str, figures: Figures, pipeline: Pipeline) -> None:
     """All three statuses are counted, and all raw rows of the day by kind."""

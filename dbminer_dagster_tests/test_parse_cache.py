@@ -9,7 +9,8 @@ import pytest
 from dbminer_dagster import parse_cache
 from dbminer_dagster.mining.parse_pool import ParsePool
 from dbminer_dagster.mining.sql_reads import References, referenced_tables
-from dbminer_dagster.parse_cache import CACHE_TABLE, TEMPLATE_SCHEMA, ParseCache
+from dbminer_dagster.mining.template_rows import TEMPLATE_SCHEMA, template_row
+from dbminer_dagster.parse_cache import CACHE_TABLE, ParseCache
 from dbminer_dagster.storage import DeltaStorage
 
 
@@ -91,6 +92,33 @@ def test_new_rules_parse_again(storage: DeltaStorage, monkeypatch: pytest.Monkey
     pool = PoolHere()
     ParseCache(storage, pool).references(templates(q="SELECT 1"))
     assert pool.parsed == []
+
+
+def test_a_table_of_an_older_release_gets_the_new_columns(storage: DeltaStorage) -> None:
+    """Its rows are of other rules: they are passed over, and new rows go beside them."""
+    older = [name for name in TEMPLATE_SCHEMA if name not in {"candidates", "stars", "unknowns"}]
+    row = template_row("q", referenced_tables("SELECT 1 FROM a.b.old"))
+    stored = pl.DataFrame([row], schema=TEMPLATE_SCHEMA, orient="row").select(older)
+    storage.append(CACHE_TABLE, stored.with_columns(rules_version=pl.lit("1-0")))
+    texts = templates(q="SELECT t.*, x FROM a.b.t, a.b.u")
+    found = ParseCache(storage, PoolHere()).references(texts)
+    assert found["reads"].to_list() == [["a.b.t", "a.b.u"]]
+    pool = PoolHere()
+    later = ParseCache(storage, pool).references(texts)
+    assert pool.parsed == []
+    assert later.equals(found)
+    star = {"table_name": "a.b.t", "excluded": [], "shared_with": []}
+    level = {"tables": ["a.b.t", "a.b.u"], "is_open": False, "is_shared": False}
+    assert later["stars"].to_list() == [[star]]
+    assert later["candidates"].to_list() == [[{"column_name": "x", "levels": [level]}]]
+    schema = pl.Schema(TEMPLATE_SCHEMA | {"rules_version": pl.String})
+    assert storage.scan_whole(CACHE_TABLE, schema).collect().height == 2
+
+
+def test_an_older_table_alone_is_read(storage: DeltaStorage) -> None:
+    """A table without the new columns can be read before anything is added to it."""
+    storage.append(CACHE_TABLE, pl.DataFrame({"query_hash": ["q"], "rules_version": ["1-0"]}))
+    assert ParseCache(storage, PoolHere()).references(templates(q="").head(0)).is_empty()
 
 
 def test_parallel_runs_do_not_disturb(storage: DeltaStorage) -> None:

@@ -1,6 +1,7 @@
 """Popularity: the score, its rank, and the lists beside it."""
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,15 +11,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 
-from dbminer_dagster.mining import popularity
-from dbminer_dagster.mining.popularity import (
-    RANK_DECIMALS,
-    TEXT_LIMIT_CHARACTERS,
-    example_texts,
-    popularity_of,
-)
-from dbminer_dagster.mining.window_usage import window_usage
+from dbminer_dagster.engines.polars import PolarsEngine
+from dbminer_dagster.mining import popularity, query_lists
+from dbminer_dagster.mining.popularity import RANK_DECIMALS, popularity_of
+from dbminer_dagster.mining.window_references import TEXT_LIMIT_CHARACTERS
+from dbminer_dagster.mining.window_usage import reference_totals, window_usages
 from dbminer_dagster.schemas import POPULARITY_SCORES
+from dbminer_dagster.settings import USES
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.frames import DAY, at, references, usage
 
@@ -27,30 +26,32 @@ Row = dict[str, Any]
 
 
 def scored(
-    refs: list[Row], uses: list[Row], asset_type: str = "table", types: dict[str, str] | None = None
+    refs: list[Row],
+    uses: list[Row],
+    asset_type: str = "table",
+    types: dict[str, str] | None = None,
+    counted: Sequence[str] = ("select", "cached"),
 ) -> dict[str, Row]:
     """Rows of `popularity_scores` by asset."""
-    named = references(*({"query_hash": f"q-{row['reference_hash']}"} | row for row in refs)).lazy()
+    named = references(*({"query_hash": f"q-{row['reference_hash']}"} | row for row in refs))
     types = types or {}
     table_types = pl.LazyFrame(
         {"table_name": list(types), "table_type": list(types.values())},
         schema={"table_name": pl.String, "table_type": pl.String},
     )
-    found = popularity_of(
-        asset_type,
-        window_usage(usage(*uses).lazy(), named),
-        example_texts(named),
-        table_types,
-        WINDOW,
-        days_present=3,
-    ).collect()
-    assert found.schema == POPULARITY_SCORES.schema
-    rows = {
-        ".".join(filter(None, (row["table_name"], row["column_name"]))): row
-        for row in found.to_dicts()
+    rows: list[Row] = []
+    engine = PolarsEngine()
+    frames = engine.frame(usage(*uses)), engine.frame(named)
+    for used in window_usages(engine, *frames, Window.of_day(DAY), WINDOW.days):
+        totals = reference_totals(engine, used)
+        for found in popularity_of(engine, asset_type, used, totals, counted, table_types, 3):
+            assert found.schema == POPULARITY_SCORES.schema
+            rows += found.to_dicts()
+    named_rows = {
+        ".".join(filter(None, (row["table_name"], row["column_name"]))): row for row in rows
     }
-    assert len(rows) == found.height
-    return rows
+    assert len(named_rows) == len(rows)
+    return named_rows
 
 
 def reading(reference: str, *tables: str, **more: Any) -> Row:
@@ -140,6 +141,99 @@ def test_writes_are_no_reads() -> None:
     assert names(row["top_users"]) == ["ann"]
 
 
+FIVE_USES = (
+    [
+        reading("select", "t", columns_read=["t.c"]),
+        reading("insert", "t", columns_read=["t.c"], operation="write", query_hash=None),
+        reading("view", "v", tables_read_indirectly=["t"]),
+        reading("cluster t", "t", operation="cluster", query_hash=None),
+        reading("cluster t.c", columns_read=["t.c"], operation="cluster", query_hash=None),
+        reading("insert over a view", "v", tables_read_indirectly=["t"], operation="write"),
+    ],
+    [
+        use("select", "ann", 5, cached_statement_count=2),
+        use("select", "bob", 3, cached_statement_count=3),
+        use("insert", "etl", 7),
+        use("view", "eve", 11, cached_statement_count=4),
+        use("cluster t", "job", 13),
+        use("cluster t.c", "job", 17),
+        use("insert over a view", "etl", 19),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("asset_type", "uses", "reads", "users"),
+    [
+        ("table", "select cached", 8, {"ann", "bob"}),
+        ("table", "select", 3, {"ann"}),
+        ("table", "cached", 5, {"ann", "bob"}),
+        ("table", "pipeline", 7, {"etl"}),
+        ("table", "indirect", 11, {"eve"}),
+        ("table", "cluster", 13, {"job"}),
+        ("table", " ".join(USES), 39, {"ann", "bob", "etl", "eve", "job"}),
+        ("column", "select cached", 8, {"ann", "bob"}),
+        ("column", "pipeline cluster", 24, {"etl", "job"}),
+    ],
+)  # fmt: skip
+def test_reads_are_the_uses_that_are_set(
+    asset_type: str, uses: str, reads: int, users: set[str]
+) -> None:
+    """Reads, users, score and lists count the uses that are set; others have their columns."""
+    found = scored(*FIVE_USES, asset_type, counted=uses.split())
+    row = found["t" if asset_type == "table" else "t.c"]
+    assert (row["read_count"], row["user_count"]) == (reads, len(users))
+    assert row["popularity_score"] == len(users) * math.log(reads)
+    assert set(names(row["top_users"])) == set(names(row["costly_users"])) == users
+    indirect, cluster = (11, 13) if asset_type == "table" else (0, 17)
+    apart = ("cached", "pipeline", "indirect", "cluster")
+    assert [row[f"{name}_read_count"] for name in apart] == [5, 7, indirect, cluster]
+
+
+@pytest.mark.parametrize("uses", [["indirect"], ["cluster"], ["select", "cached"]], ids=str)
+def test_an_asset_without_a_read_that_counts_has_no_row(uses: list[str]) -> None:
+    """Only uses that are set make a row, whatever else is known of an asset."""
+    refs = [reading("w", "t", operation="write"), reading("v", "v", tables_read_indirectly=["b"])]
+    found = scored(refs, [use("w", "etl", 3), use("v", "ann", 2)], counted=uses)
+    assert list(found) == {"indirect": ["b"], "cluster": [], "select": ["v"]}[uses[0]]
+
+
+def test_cost_by_hand() -> None:
+    """Time, bytes and cost of an asset are those of its reads; unknown costs add nothing."""
+    million = {"estimated_cost_micro_usd": 1_000_000}
+    row = scored(
+        [reading("r1", "t"), reading("r2", "t"), reading("other", "u")],
+        [
+            use("r1", "ann", total_task_duration_ms=10, read_bytes=100, **million),
+            use("r1", "ann", total_task_duration_ms=20, day=DAY - timedelta(days=1), **million),
+            use("r1", "bob", total_task_duration_ms=900),
+            use("r2", "eve", total_task_duration_ms=40, estimated_cost_micro_usd=0),
+            use("r2", "zoe", total_task_duration_ms=900, read_bytes=1),
+            use("other", "ann", total_task_duration_ms=5_000, **million),
+        ],
+    )["t"]
+    cost = ("total_task_duration_ms", "read_bytes", "estimated_cost_micro_usd")
+    assert [row[name] for name in cost] == [1_870, 101, 2_000_000]
+    assert [tuple(user.values()) for user in row["costly_users"]] == [
+        ("ann", 2, 30, 100, 2_000_000),
+        ("eve", 1, 40, 0, 0),
+        ("zoe", 1, 900, 1, None),
+        ("bob", 1, 900, 0, None),
+    ]
+    assert [tuple(query.values()) for query in row["costly_queries"]] == [
+        ("q-r1", None, 3, 930, 100, 2_000_000),
+        ("q-r2", None, 2, 940, 1, 0),
+    ]
+
+
+def test_a_cost_that_nobody_knows_is_null() -> None:
+    """Without billing there is no cost, and the dearest are those of the longest tasks."""
+    uses = [use("r", "ann", total_task_duration_ms=1), use("r", "bob", total_task_duration_ms=2)]
+    row = scored([reading("r", "t")], uses)["t"]
+    assert row["estimated_cost_micro_usd"] is None
+    assert names(row["costly_users"]) == ["bob", "ann"]
+
+
 def test_users_of_several_references_are_one_user() -> None:
     """A user counts once for an asset and once for a query, however many references there are."""
     one_query = {"query_hash": "q", "statement_text": "SELECT 1"}
@@ -200,17 +294,23 @@ def test_hidden_texts_are_in_no_list() -> None:
     """Redacted statements count as reads and stand in no query list."""
     row = scored([reading("r", "a.b.c", query_hash=None)], [use("r", "ann", 2)])["a.b.c"]
     assert row["read_count"] == 2
-    assert [row[name] for name in popularity.QUERY_LISTS] == [[], [], []]
+    assert [row[name] for name in query_lists.ORDERS] == [[], [], [], []]
 
 
-def test_example_is_the_least_text_and_cut() -> None:
-    """A template's example does not depend on the order of days, and is cut if it is long."""
-    refs = references(
-        {"reference_hash": "r1", "query_hash": "q", "statement_text": "b"},
-        {"reference_hash": "r2", "query_hash": "q", "statement_text": "a" * 9_999},
-        {"reference_hash": "r3", "query_hash": None, "statement_text": None},
-    )
-    assert example_texts(refs.lazy()).collect().rows() == [("q", "a" * TEXT_LIMIT_CHARACTERS)]
+def test_example_is_the_least_text_of_the_newest_day_and_cut() -> None:
+    """A template's example comes from its newest day, is the least one there, and is cut."""
+    tables = {"query_hash": "q", "tables_read": ["a.b.c"]}
+    earlier = DAY - timedelta(days=1)
+    refs = [
+        {"reference_hash": "r1", "statement_text": "b" * 9_999} | tables,
+        {"reference_hash": "r2", "statement_text": "c"} | tables,
+        {"reference_hash": "r2", "statement_text": "a", "day": earlier} | tables,
+        {"reference_hash": "r3", "statement_text": "A", "day": earlier} | tables,
+    ]
+    row = scored(refs, [use(name, "ann") for name in ("r1", "r2", "r3")])["a.b.c"]
+    (query,) = row["popular_queries"]
+    assert query["statement_text"] == "b" * TEXT_LIMIT_CHARACTERS
+    assert query["read_count"] == 3
 
 
 def test_columns_are_split_from_their_tables() -> None:
@@ -288,4 +388,5 @@ def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     uses = [use(f"r{n}", user, n + 1) for n in range(6) for user in ("ann", "bob", "eve")[: n % 4]]
     whole = scored(refs, uses)
     monkeypatch.setattr(popularity, "ROWS_AT_A_TIME", 1)
+    monkeypatch.setattr(PolarsEngine, "rows_at_a_time", 1)
     assert scored(refs, uses) == whole

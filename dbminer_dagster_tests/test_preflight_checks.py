@@ -18,7 +18,9 @@ from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
 from dbminer_dagster_tests.preflight_runs import NAMES, load_rows, settings_of
 
 ASSETS = {Source.LINEAGE: "databricks_lineage", Source.QUERY_HISTORY: "databricks_query_history"}
-ADVICE = {"source_is_fresh", "statement_text_visible", "other_users_visible"}
+ADVICE = {
+    *("source_is_fresh", "statement_text_visible", "billing_readable", "other_users_visible"),
+}
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
 
 
@@ -91,6 +93,9 @@ def test_what_was_not_asked_says_why(databricks_emulator: Emulator) -> None:
 
 def test_advice_does_not_fail_the_job(databricks_emulator: Emulator) -> None:
     """Checks that only advise warn, and the run succeeds."""
+    workspace = databricks_emulator.workspace
+    workspace.revoke("SELECT", "SCHEMA", "system.billing", to=workspace.user)
+
     result = run(settings_of(databricks_emulator))
 
     assert result.success, failures(result)

@@ -31,6 +31,8 @@ VIEWS = {
     "table_lineage": "system.access.table_lineage",
     "column_lineage": "system.access.column_lineage",
     "query_history": "system.query.history",
+    "billing_usage": "system.billing.usage",
+    "list_prices": "system.billing.list_prices",
 }
 
 
@@ -267,7 +269,7 @@ def test_all_statements_may_wait_for_the_warehouse(
     """Where nobody sits before it, each probe that runs a statement waits for a busy warehouse."""
     names = {
         *("warehouse_usable", READABLE[source], "source_is_fresh"),
-        *(() if source is Source.LINEAGE else ("statement_text_visible",)),
+        *(() if source is Source.LINEAGE else ("statement_text_visible", "billing_readable")),
     }
     with planned(settings_of(databricks_emulator), [source], wait_seconds=600) as plans:
         patient = {probe.name for probe in plans[source] if probe.budget_seconds == 600}
@@ -339,3 +341,59 @@ def test_empty_texts_warn(databricks_emulator: Emulator) -> None:
     assert finding.status is Status.WARNING
     assert "0% have a redacted text and 100% an empty one" in finding.answer.text
     assert "customer-managed keys" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("grant", "lines"),
+    [
+        (("USE SCHEMA", "SCHEMA", "system.billing"), 3),
+        (("SELECT", "SCHEMA", "system.billing"), 2),
+    ],
+)
+def test_costs_that_may_not_be_read_warn(
+    databricks_emulator: Emulator, grant: tuple[str, str, str], lines: int
+) -> None:
+    """Without a right on billing a run may go on; the printed lines, run as they are, repair it."""
+    load_rows(databricks_emulator)
+    workspace = databricks_emulator.workspace
+    workspace.revoke(*grant, to=workspace.user)
+    settings = settings_of(databricks_emulator)
+
+    found = ask(settings, Source.QUERY_HISTORY)
+
+    finding = found.pop("billing_readable")
+    assert finding.status is Status.WARNING
+    assert finding.probe.is_advisory
+    assert f"lacks {grant[0]} on " in finding.answer.text
+    assert finding.answer.text.endswith("What statements cost stays unknown.")
+    assert set(statuses(found).values()) == {"passed"}
+    assert len(finding.answer.statements) == lines
+    repaired(databricks_emulator, finding)
+    assert set(statuses(ask(settings, Source.QUERY_HISTORY)).values()) == {"passed"}
+
+
+def test_a_billing_schema_that_is_not_enabled_warns(databricks_emulator: Emulator) -> None:
+    """Where nobody enabled `system.billing`, the advice names the command that does."""
+    load_rows(databricks_emulator)
+    databricks_emulator.workspace.enabled_system_schemas.discard("billing")
+
+    finding = ask(settings_of(databricks_emulator), Source.QUERY_HISTORY)["billing_readable"]
+
+    assert finding.status is Status.WARNING
+    assert "no system.billing.usage and system.billing.list_prices" in finding.answer.text
+    assert finding.remedy.endswith(f"{databricks_emulator.workspace.metastore_id} billing")
+
+
+def test_clones_of_billing_are_named_when_they_are_missing(databricks_emulator: Emulator) -> None:
+    """In a cloned catalog billing lies beside the query history, or the advice makes the views."""
+    load_rows(databricks_emulator)
+    clone(databricks_emulator, "query_history", "list_prices")
+
+    settings = settings_of(databricks_emulator, **CLONES)
+    finding = ask(settings, Source.QUERY_HISTORY)["billing_readable"]
+
+    assert finding.status is Status.WARNING
+    assert finding.answer.statements == (
+        "CREATE VIEW `governance`.`clones`.`billing_usage` AS "
+        "SELECT * FROM `system`.`billing`.`usage`",
+    )

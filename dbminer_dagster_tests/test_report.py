@@ -52,6 +52,17 @@ def score(name: str, value: float, column: str | None = None) -> dict[str, objec
     }
 
 
+def dear(text: str | None, micro_usd: int | None) -> dict[str, object]:
+    return {
+        "query_hash": "q",
+        "statement_text": text,
+        "read_count": 7,
+        "total_task_duration_ms": 5_400_000,
+        "read_bytes": 1,
+        "estimated_cost_micro_usd": micro_usd,
+    }
+
+
 def edge(source: str, target: str, status: str = "active") -> dict[str, object]:
     return {"source_name": source, "target_name": target, "status": status, "day": DAY}
 
@@ -73,6 +84,26 @@ def test_tables_stand_by_score_and_then_by_name(
     assert "9.0" in shown
     assert "12,345" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_queries_show_what_they_cost(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A query shows its cost, or its task time where no cost is known, and its text on one line."""
+    queries = [dear("SELECT *\n  FROM [c.s.top]" + " x" * 99, 12_345_678), dear(None, None)]
+    store(settings, POPULARITY_SCORES, [score("c.s.top", 5) | {"costly_queries": queries}])
+
+    print_report(settings, None, 3)
+
+    lines = capsys.readouterr().out.splitlines()
+    shown = lines[lines.index("Dearest queries of c.s.top") + 1 :][:2]
+    assert [line.split(maxsplit=3)[:3] for line in shown] == [
+        ["$12.35", "7", "reads"],
+        ["1.50", "h", "7"],
+    ]
+    assert "SELECT * FROM [c.s.top] x x" in shown[0]
+    assert "(text unknown)" in shown[1]
+    assert max(map(len, shown)) <= 80
 
 
 def test_only_active_edges_surround_the_first_table(

@@ -9,6 +9,7 @@ import pytest
 from dbminer_dagster.errors import SettingsError
 from dbminer_dagster.settings import (
     AuthType,
+    Engine,
     ExtractionMethod,
     Settings,
     load_settings,
@@ -23,6 +24,7 @@ DEFAULTS: dict[str, object] = {
     "DBMINER_SCHEDULE": "daily",
     "DBMINER_CALCULATE_POPULARITY": True,
     "DBMINER_POPULARITY_WINDOW_DAYS": 30,
+    "DBMINER_SCORED_USES": ("select", "cached"),
     "DBMINER_LINEAGE_WINDOW_DAYS": 90,
     "DBMINER_EXCLUDED_USERS": (),
     "DBMINER_EXCLUDED_CATALOGS": ("system", "samples", "hive_metastore", "__databricks_internal"),
@@ -69,6 +71,8 @@ WRONG_VALUES = [
     ("DBMINER_SCHEDULE", "0 0 6 * * *", "a cron line of five fields"),
     ("DBMINER_CALCULATE_POPULARITY", "maybe", "valid boolean"),
     ("DBMINER_POPULARITY_WINDOW_DAYS", "31", "less than or equal to 30"),
+    ("DBMINER_SCORED_USES", "select,writes", "select, cached, pipeline, indirect, cluster"),
+    ("DBMINER_SCORED_USES", ",", "select, cached, pipeline, indirect, cluster"),
     ("DBMINER_MINIMUM_WINDOW_COVERAGE", "1.5", "less than or equal to 1"),
     ("DBMINER_LINEAGE_WINDOW_DAYS", "366", "less than or equal to 365"),
     ("DBMINER_OFFLINE_MAX_BAD_LINES", "-1", "greater than or equal to 0"),
@@ -196,6 +200,15 @@ def test_a_secret_of_a_wrong_type_is_not_shown() -> None:
     assert "hush" not in message
 
 
+def test_the_token_of_a_wrong_address_is_not_shown() -> None:
+    """The address of Spark may hold a token, and is not shown when it is refused."""
+    message = error_of(engine="spark", spark_remote="host:443/;token=hush-hush")
+
+    assert message.startswith("DBMINER_SPARK_REMOTE: the value is not allowed")
+    assert "sc://" in message
+    assert "hush" not in message
+
+
 def test_the_environment_wins_over_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -241,9 +254,10 @@ def test_schedule_becomes_a_cron_line(schedule: str, cron: str) -> None:
     assert load_settings(schedule=schedule).cron_schedule == cron
 
 
-def test_spark_is_refused() -> None:
-    """The engine `spark`, which this release does not have, is refused and never ignored."""
-    assert "not part of this release" in error_of(engine="spark", spark_remote="sc://host")
+def test_spark_needs_an_address() -> None:
+    """The engine `spark` without the address of its server fails at load, and names the setting."""
+    assert "DBMINER_SPARK_REMOTE=sc://" in error_of(engine="spark")
+    assert load_settings(engine="spark", spark_remote="sc://host").engine is Engine.SPARK
 
 
 def test_query_history_method_follows_lineage() -> None:

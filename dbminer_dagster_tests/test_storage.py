@@ -35,9 +35,12 @@ def day(number: int) -> date:
     return date(2026, 1, number)
 
 
+def visits(*found: tuple[str | None, int | None, date | None]) -> pl.LazyFrame:
+    return pl.LazyFrame(found, schema=TABLE.schema, orient="row")
+
+
 def rows(*found: tuple[str | None, int | None, date | None]) -> DayFrame:
-    frame = pl.LazyFrame(found, schema=TABLE.schema, orient="row")
-    return DayFrame(frame, row_count=len(found))
+    return DayFrame(visits(*found), row_count=len(found))
 
 
 def stored(storage: DeltaStorage, window: Window = WEEK) -> list[tuple]:
@@ -140,7 +143,7 @@ def test_an_empty_day_is_mined_and_an_absent_one_is_not(local: DeltaStorage) -> 
 def test_a_day_that_becomes_absent_stays(local: DeltaStorage) -> None:
     """A day that a later run does not cover any more keeps its rows and its note."""
     local.replace_days(TABLE, Window.of_day(day(1)), rows(("a", 1, day(1))))
-    again = DayFrame(rows(("b", 2, day(2))).frame, frozenset({day(1)}), 1)
+    again = DayFrame(visits(("b", 2, day(2))), frozenset({day(1)}), 1)
 
     commit = local.replace_days(TABLE, Window(day(1), day(3)), again)
 
@@ -152,7 +155,7 @@ def test_a_day_that_becomes_absent_stays(local: DeltaStorage) -> None:
 def test_only_absent_days_change_nothing(local: DeltaStorage) -> None:
     """A run of which no day is covered commits nothing."""
     first = local.replace_days(TABLE, Window.of_day(day(1)), rows(("a", 1, day(1))))
-    nothing = DayFrame(rows().frame, frozenset({day(1)}), 0)
+    nothing = DayFrame(visits(), frozenset({day(1)}), 0)
 
     assert local.replace_days(TABLE, Window.of_day(day(1)), nothing).version == first.version
     assert stored(local) == [("a", 1, day(1))]
@@ -160,7 +163,7 @@ def test_only_absent_days_change_nothing(local: DeltaStorage) -> None:
 
 def test_an_absent_day_may_have_rows(local: DeltaStorage) -> None:
     """Rows of an absent day, such as scores of the days before it, are stored and not noted."""
-    given = DayFrame(rows(("a", 1, day(1))).frame, frozenset({day(1)}), 1)
+    given = DayFrame(visits(("a", 1, day(1))), frozenset({day(1)}), 1)
 
     local.replace_days(TABLE, Window.of_day(day(1)), given)
 
@@ -170,7 +173,7 @@ def test_an_absent_day_may_have_rows(local: DeltaStorage) -> None:
 
 def test_a_frame_of_other_columns_is_refused(local: DeltaStorage) -> None:
     """A wrong column or type is named with both types, and nothing is created."""
-    frame = rows().frame.with_columns(pl.col("n").cast(pl.String)).drop("who")
+    frame = visits().with_columns(pl.col("n").cast(pl.String)).drop("who")
 
     with pytest.raises(SchemaMismatchError, match=r"'who' is missing; .*String, wanted Int64"):
         local.replace_days(TABLE, WEEK, DayFrame(frame))
@@ -199,7 +202,7 @@ def test_rows_of_other_days_are_never_written(
 
 def test_lost_rows_are_an_error(local: DeltaStorage) -> None:
     """Fewer rows stored than were read is an error that tells both numbers."""
-    given = DayFrame(rows(("a", 1, day(1))).frame, row_count=2)
+    given = DayFrame(visits(("a", 1, day(1))), row_count=2)
 
     with pytest.raises(RowCountError, match=r"2 rows were read for 2026-01-01 and 1 arrived"):
         local.replace_days(TABLE, Window.of_day(day(1)), given)
@@ -208,13 +211,59 @@ def test_lost_rows_are_an_error(local: DeltaStorage) -> None:
 def test_a_failing_frame_leaves_the_last_good_version(local: DeltaStorage) -> None:
     """A frame that fails half way changes neither rows nor notes."""
     local.replace_days(TABLE, WEEK, rows(("a", 1, day(1))))
-    failing = rows(("b", 1, day(1))).frame.with_columns(
+    failing = visits(("b", 1, day(1))).with_columns(
         pl.col("who").cast(pl.Int64, strict=True).cast(pl.String)
     )
     with pytest.raises(StorageError, match=r"Nothing was changed"):
         local.replace_days(TABLE, WEEK, DayFrame(failing))
 
     assert stored(local) == [("a", 1, day(1))]
+
+
+def test_several_frames_arrive_in_one_commit(storage: DeltaStorage) -> None:
+    """Frames of a run are written by themselves, and replace its days together."""
+    storage.replace_days(TABLE, WEEK, rows(("old", 0, day(3))))
+    frames = [visits((f"w{n}", n, day(1 + n % 2))) for n in range(5)]
+
+    commit = storage.replace_days(TABLE, WEEK, DayFrame([*frames, visits()], row_count=5))
+
+    assert stored(storage) == [(f"w{n}", n, day(1 + n % 2)) for n in range(5)]
+    assert {day: count for day, count in commit.rows_by_day.items() if count} == {
+        day(1): 3,
+        day(2): 2,
+    }
+    assert storage.replace_days(TABLE, WEEK, DayFrame([])).rows_by_day == dict.fromkeys(WEEK, 0)
+    assert stored(storage) == []
+
+
+@pytest.mark.parametrize("fault", ["fails", "lost"])
+def test_one_bad_frame_of_several_changes_nothing(local: DeltaStorage, fault: str) -> None:
+    """If one frame fails or lacks rows, none of the others is in the table."""
+    local.replace_days(TABLE, WEEK, rows(("old", 1, day(1))))
+    bad = visits(("bad", 1, day(1)))
+    frames = {
+        "fails": [bad, bad.with_columns(pl.col("who").cast(pl.Int64).cast(pl.String)), bad],
+        "lost": [bad, bad],
+    }
+
+    with pytest.raises(DbminerError):
+        local.replace_days(TABLE, WEEK, DayFrame(frames[fault], row_count=3))
+
+    assert stored(local) == [("old", 1, day(1))]
+
+
+def test_slices_hold_the_rows_of_the_days(storage: DeltaStorage) -> None:
+    """Slices have at most so many rows each, and together the rows that a scan has."""
+    given = [(f"w{n}", n, day(1 + n % 3)) for n in range(20)]
+    storage.replace_days(TABLE, WEEK, rows(*given))
+    days = Window(day(1), day(3))
+
+    slices = [frame.collect() for frame in storage.slices(TABLE, days, 3)]
+
+    assert {frame.height for frame in slices} == {1, 3}
+    assert all(frame.schema == TABLE.schema for frame in slices)
+    assert sorted(pl.concat(slices).rows()) == stored(storage, days)
+    assert storage.slices(TABLE, Window(day(6), day(7)), 3) == []
 
 
 def test_parallel_runs_of_different_days_lose_nothing(local: DeltaStorage) -> None:
@@ -322,7 +371,7 @@ def test_read_only_keys_have_their_message(
     for write in (
         storage.check_writable,
         lambda: storage.replace_days(TABLE, WEEK, rows()),
-        lambda: storage.append("visits", rows(("b", 1, day(1))).frame.collect()),
+        lambda: storage.append("visits", visits(("b", 1, day(1))).collect()),
         lambda: storage.maintain("visits"),
     ):
         with pytest.raises(DbminerError, match=r"access was denied.*Allow s3:PutObject") as caught:
@@ -337,13 +386,15 @@ def test_a_table_of_an_older_release_gets_the_new_columns(local: DeltaStorage) -
     older = Table(TABLE.name, TABLE.description, (TABLE.columns[0], TABLE.columns[-1]), TABLE.key)
     kept = [name for name in TABLE.schema.names() if name in older.schema]
     local.replace_days(
-        older, Window.of_day(day(1)), DayFrame(rows(("old", 1, day(1))).frame.select(kept))
+        older, Window.of_day(day(1)), DayFrame(visits(("old", 1, day(1))).select(kept))
     )
 
     local.replace_days(TABLE, Window.of_day(day(2)), rows(("new", 2, day(2))))
 
     found = local.scan(TABLE, WEEK).collect()
     assert found.schema == TABLE.schema
+    slices = pl.concat(local.slices(TABLE, WEEK, 1)).collect()
+    assert slices.sort("day").equals(found.sort("day"))
     assert dict(found.select("day", TABLE.columns[1].name).iter_rows()) == {day(1): None, day(2): 2}
 
 

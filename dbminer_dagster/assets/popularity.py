@@ -1,26 +1,25 @@
 """Popularity of tables and columns, day by day over a trailing window."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import dagster as dg
+import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.assets.common import (
-    absent_days,
-    markdown_table,
-    report_days,
-    table_asset,
-)
-from dbminer_dagster.charts import as_markdown, bar_chart, line_chart
+from dbminer_dagster.assets.common import absent_days, report_days, table_asset
+from dbminer_dagster.assets.popularity_page import page
+from dbminer_dagster.engines import Engine
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.inventory import table_types
 from dbminer_dagster.mining.lineage import known_tables
-from dbminer_dagster.mining.popularity import example_texts, popularity_of
-from dbminer_dagster.mining.window_usage import window_usage
+from dbminer_dagster.mining.popularity import popularity_of
+from dbminer_dagster.mining.window_costs import reads_by_day, use_totals
+from dbminer_dagster.mining.window_usage import WindowUsage, reference_totals, window_usages
 from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.resources.engine import EngineResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import DAILY_USAGE, KNOWN_TABLES, POPULARITY_SCORES
 from dbminer_dagster.settings import Settings
@@ -29,14 +28,13 @@ from dbminer_dagster.storage import DayFrame
 from dbminer_dagster.windows import Window
 
 GROUP = "popularity"
-LISTED_TABLES = 20
-CHARTED_TABLES = 15
+ROW_GROUP_ROWS = 2_000
+"""A row holds twenty texts."""
 
 
 def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The popularity asset for these settings."""
-    window_days = settings.popularity_window_days
-    usage_window = dg.AssetIn(partition_mapping=trailing(window_days))
+    usage_window = dg.AssetIn(partition_mapping=trailing(settings.popularity_window_days))
 
     @table_asset(
         POPULARITY_SCORES,
@@ -54,119 +52,106 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     def popularity_scores(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
-        daily_usage: pl.LazyFrame,
-        query_references: pl.LazyFrame,
+        engine: EngineResource,
+        daily_usage: nw.LazyFrame,
+        query_references: nw.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
         inventory: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
-            known = known_tables(raw_table_lineage).collect()
-            present = storage.tables.days_present(DAILY_USAGE, run.extended_back(window_days - 1))
-            figures = {}
-            for day in run:
-                window = Window.trailing(day, window_days)
-                lineage_window = Window.trailing(day, settings.lineage_window_days)
-                days_present = len(present & frozenset(window))
-                context.log.info(f"Scoring {window}: {days_present} of {window.days} days present.")
-                _write_day(
-                    spool,
-                    usage=daily_usage.filter(window.holds()),
-                    references=query_references.filter(window.holds()),
-                    table_types=table_types(known, inventory, lineage_window),
-                    window=window,
-                    days_present=days_present,
-                )
-                figures[day] = {
-                    "days_present": days_present,
-                    "days_wanted": window.days,
-                    "tables_scored": 0,
-                    "columns_scored": 0,
-                }
+            types = _TableTypes(raw_table_lineage, inventory, settings.lineage_window_days)
+            scoring = _Scoring(engine.engine, settings, types, spool)
+            wanted = run.extended_back(settings.popularity_window_days - 1)
+            present = storage.tables.days_present(DAILY_USAGE, wanted)
+            for line in scoring.days(daily_usage, query_references, run, present):
+                context.log.info(line)
             scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
-            for day, counted in _counts(scores).items():
-                figures[day] |= counted
+            scored = _scored_assets(scores, run)
+            figures = {day: scoring.figures[day] | scored[day] for day in run}
             report_days(context, figures, POPULARITY_SCORES)
-            charts = _charts(scores, daily_usage, query_references, run.last_day, window_days)
-            report_days(context, {run.last_day: charts}, POPULARITY_SCORES)
-            yield dg.Output(
-                DayFrame(
-                    scores,
-                    absent_days(storage, DAILY_USAGE, run),
-                    scores.select(pl.len()).collect().item(),
-                )
-            )
+            report_days(context, {run.last_day: scoring.page}, POPULARITY_SCORES)
+            row_count = sum(sum(counts.values()) for counts in scored.values())
+            absent = absent_days(storage, DAILY_USAGE, run)
+            yield dg.Output(DayFrame(scores, absent, row_count, ROW_GROUP_ROWS))
 
     return [popularity_scores]
 
 
-def _write_day(
-    spool: Spool,
-    *,
-    usage: pl.LazyFrame,
-    references: pl.LazyFrame,
-    table_types: pl.LazyFrame,
-    window: Window,
-    days_present: int,
-) -> None:
-    name = f"used-{window.last_day}"
-    used = window_usage(usage, references)
-    spool.write(name, used.pairs)
-    used = replace(used, pairs=spool.scan(name, used.pairs.collect_schema()))
-    texts = example_texts(references).collect().lazy()
-    for asset_type in ("table", "column"):
-        rows = popularity_of(asset_type, used, texts, table_types, window, days_present)
-        spool.write(POPULARITY_SCORES.name, rows)
+def _scored_assets(scores: pl.LazyFrame, run: Window) -> dict[date, dict[str, int]]:
+    counts = {day: {"tables_scored": 0, "columns_scored": 0} for day in run}
+    rows = scores.group_by("day", "asset_type").agg(pl.len()).collect(engine="streaming")
+    for day, asset_type, count in rows.iter_rows():
+        counts[day][f"{asset_type}s_scored"] = count
+    return counts
 
 
-def _counts(scores: pl.LazyFrame) -> dict[Any, dict[str, int]]:
-    counted = scores.group_by("day").agg(
-        tables_scored=(pl.col("asset_type") == "table").sum(),
-        columns_scored=(pl.col("asset_type") == "column").sum(),
-    )
-    return {row.pop("day"): row for row in counted.collect().to_dicts()}
+class _TableTypes:
+    """The type of each table as known on a day; lineage is read once."""
+
+    def __init__(self, lineage: pl.LazyFrame, inventory: pl.LazyFrame, window_days: int) -> None:
+        self._known = known_tables(lineage).collect()
+        self._inventory = inventory
+        self._window_days = window_days
+
+    def on(self, day: date) -> pl.LazyFrame:
+        return table_types(self._known, self._inventory, Window.trailing(day, self._window_days))
 
 
-def _charts(
-    scores: pl.LazyFrame,
-    usage: pl.LazyFrame,
-    references: pl.LazyFrame,
-    day: date,
-    window_days: int,
-) -> dict[str, Any]:
-    """What people look at: the most popular tables of a day, and the reads up to it."""
-    top = (
-        scores.filter(pl.col("day") == day, pl.col("asset_type") == "table")
-        .sort("popularity_score", "table_name", descending=[True, False])
-        .head(LISTED_TABLES)
-        .select(
-            "table_name",
-            "table_type",
-            "popularity_score",
-            "popularity_label",
-            "read_count",
-            "user_count",
-            "last_read_by",
+@dataclass
+class _Scoring:
+    """Scores the days of a run into a spool.
+
+    Attributes:
+        figures: What each scored day says of itself.
+        page: What the last day shows beside its figures.
+    """
+
+    engine: Engine
+    settings: Settings
+    types: _TableTypes
+    spool: Spool
+    figures: dict[date, dict[str, Any]] = field(default_factory=dict)
+    page: dict[str, Any] = field(default_factory=dict)
+
+    def days(
+        self, usage: nw.LazyFrame, references: nw.LazyFrame, run: Window, present: frozenset[date]
+    ) -> Iterator[str]:
+        """Scores one day after the other, and says before each what it is about to do."""
+        window_days = self.settings.popularity_window_days
+        windows = window_usages(self.engine, usage, references, run, window_days)
+        for number, used in enumerate(windows, start=1):
+            window = used.window
+            days_present = len(present & frozenset(window))
+            yield (
+                f"Scoring {window}, {number} of {run.days}: "
+                f"{days_present} of {window.days} days present."
+            )
+            totals = reference_totals(self.engine, used)
+            for asset_type in ("table", "column"):
+                self._score(asset_type, used, totals, days_present)
+            of_window = use_totals(totals, used.references)
+            self.figures[window.last_day] = {
+                "days_present": days_present,
+                "days_wanted": window.days,
+                **{f"window_{name}": value for name, value in of_window.items()},
+            }
+            if window.last_day == run.last_day:
+                reads = reads_by_day(self.engine, usage, references, window)
+                scores = self.spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
+                self.page = page(self.engine, scores, used, totals, reads)
+
+    def _score(
+        self, asset_type: str, used: WindowUsage, totals: pl.DataFrame, days_present: int
+    ) -> None:
+        portions = popularity_of(
+            self.engine,
+            asset_type,
+            used,
+            totals,
+            self.settings.scored_uses,
+            self.types.on(used.window.last_day),
+            days_present,
         )
-        .collect()
-    )
-    bars = list(top.head(CHARTED_TABLES).select("table_name", "popularity_score").iter_rows())
-    window = Window.trailing(day, window_days)
-    reads = (
-        usage.filter(window.holds())
-        .join(
-            references.filter(pl.col("operation") == "read").select("day", "reference_hash"),
-            on=["day", "reference_hash"],
-        )
-        .group_by("day")
-        .agg(pl.col("statement_count").sum())
-        .sort("day")
-        .collect()
-    )
-    bar = bar_chart(bars, f"Most popular tables on {day}")
-    line = line_chart(list(reads.iter_rows()), f"Reads per day, {window}")
-    return {
-        "top_tables": markdown_table(top.to_dicts()),
-        "popularity_chart": dg.MetadataValue.md(as_markdown(bar, "most popular tables")),
-        "reads_per_day": dg.MetadataValue.md(as_markdown(line, "reads per day")),
-    }
+        for rows in portions:
+            self.spool.write(POPULARITY_SCORES.name, rows)

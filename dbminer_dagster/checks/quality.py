@@ -15,6 +15,7 @@ import polars as pl
 
 from dbminer_dagster.assets.common import markdown_table
 from dbminer_dagster.failures import user_errors
+from dbminer_dagster.mining.cluster_reads import OPERATION
 from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import history_days, with_row_kind
 from dbminer_dagster.mining.paths import PathResolver, path_ends, with_tables
@@ -30,6 +31,7 @@ from dbminer_dagster.schemas import (
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
     TABLE_LINEAGE,
+    WAREHOUSE_COSTS,
     Table,
 )
 from dbminer_dagster.settings import Settings
@@ -41,6 +43,7 @@ LISTED_FAULTS = 10
 KEYED_TABLES = (
     RAW_QUERY_HISTORY,
     KNOWN_TABLES,
+    WAREHOUSE_COSTS,
     FILTERED_QUERIES,
     QUERY_REFERENCES,
     DAILY_USAGE,
@@ -211,7 +214,10 @@ def _usage_matches_references(storage: DeltaStorage, window: Window) -> dg.Asset
         references.join(usage, on=key, how="anti").group_by("day").len("references_without_use")
     )
     faults = pl.concat([lost.collect(), unused.collect()], how="diagonal").sort("day").to_dicts()
-    used = dict(usage.group_by("day").agg(pl.col("statement_count").sum()).collect().iter_rows())
+    of_statements = _statement_uses(usage, references)
+    used = dict(
+        of_statements.group_by("day").agg(pl.col("statement_count").sum()).collect().iter_rows()
+    )
     kept = storage.row_counts(FILTERED_QUERIES, window)
     faults += [
         {"day": day, "statements": kept.get(day, 0), "uses": uses}
@@ -225,11 +231,19 @@ def _usage_matches_references(storage: DeltaStorage, window: Window) -> dg.Asset
     )
 
 
+def _statement_uses(usage: pl.LazyFrame, references: pl.LazyFrame) -> pl.LazyFrame:
+    """Without the reads of clusters, which no statement stands for."""
+    of_clusters = references.filter(pl.col("operation") == OPERATION)
+    return usage.join(of_clusters, on=["day", "reference_hash"], how="anti")
+
+
 def _attribution_coverage(settings: Settings) -> Check:
     def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
         statements = sum(storage.row_counts(FILTERED_QUERIES, window).values())
-        uses = storage.scan(DAILY_USAGE, window).select(pl.col("statement_count").sum())
-        attributed = uses.collect().item()
+        uses = _statement_uses(
+            storage.scan(DAILY_USAGE, window), storage.scan(QUERY_REFERENCES, window)
+        )
+        attributed = uses.select(pl.col("statement_count").sum()).collect().item()
         share = attributed / statements if statements else 1.0
         return dg.AssetCheckResult(
             passed=share >= settings.minimum_attribution,

@@ -115,3 +115,33 @@ def query_history(places: Places) -> SystemTable:
             }
         ),
     )
+
+
+def billing_usage(places: Places) -> SystemTable:
+    """What the account was billed for, in units; in a cloned catalog beside the query history."""
+    return _billing_table(
+        places,
+        "usage",
+        "billing_usage",
+        *("workspace_id", "sku_name", "cloud", "usage_unit", "usage_quantity"),
+        *("usage_start_time", "usage_end_time", "usage_date", "usage_metadata"),
+    )
+
+
+def list_prices(places: Places) -> SystemTable:
+    """What a unit costs before discounts; in a cloned catalog beside the query history."""
+    return _billing_table(
+        places,
+        "list_prices",
+        "list_prices",
+        *("sku_name", "cloud", "usage_unit", "currency_code"),
+        *("price_start_time", "price_end_time", "pricing"),
+    )
+
+
+def _billing_table(places: Places, name: str, name_of_clone: str, *required: str) -> SystemTable:
+    catalog = places.query_history_catalog
+    if catalog.lower() == SYSTEM_CATALOG:
+        return SystemTable(catalog, "billing", name, frozenset(required), frozenset())
+    schema = places.query_history_schema
+    return SystemTable(catalog, schema, name_of_clone, frozenset(required), frozenset())

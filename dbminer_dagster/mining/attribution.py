@@ -1,13 +1,38 @@
-"""Which tables and columns each statement used: by lineage first, by its text otherwise."""
+"""Which tables and columns each statement used: by lineage first, by its text otherwise.
+
+Statements stay on the engine; what they have in common comes to this machine: the sets that
+lineage tells, and templates with the states of their sessions.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 
+import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.mining.by_lineage import sets_by_lineage, with_lineage, with_workspace
-from dbminer_dagster.mining.by_text import ReferencesOf, TextSets, sets_by_text
+from dbminer_dagster.engines import Engine
+from dbminer_dagster.mining.by_lineage import (
+    DayLineage,
+    sets_by_lineage,
+    with_lineage,
+    with_workspace,
+)
+from dbminer_dagster.mining.by_text import STATE, ReferencesOf, TextSets, sets_by_text
 from dbminer_dagster.mining.reference_sets import KINDS
+from dbminer_dagster.mining.usage import MEASURES, REFERENCE, added_up, with_measures
+
+WAYS = ("lineage", "parsed", "scanned", "unattributed")
+CONTEXT = ["query_hash", "state"]
+USE = [*REFERENCE, "user_name", "state", "text_redacted"]
+USE_SCHEMA = pl.Schema(
+    dict.fromkeys((*REFERENCE, "user_name"), pl.String)
+    | {"state": pl.Int64, "text_redacted": pl.Boolean}
+    | MEASURES
+)
+NO_STATE = -1
+_PLACE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,134 +40,190 @@ class Evidence:
     """What a day's statements are attributed by.
 
     Attributes:
-        table_lineage: Rows of `raw_table_lineage` of the day and the one before it: a cached
-            result has the lineage of its origin. Paths of tables have the tables' names.
-        column_lineage: Rows of `raw_column_lineage` of the same days.
-        session_states: See `sessions.session_states`, of the same days.
+        lineage: Raw lineage of the day and the one before it.
+        session_states: See `sessions.states_after`, of the same days.
         known_tables: Full names of all tables that lineage or the inventory knows.
+        known_columns: `table_name` and `columns` of those whose columns are known.
         references_of: Parses templates.
         excluded_catalogs: Globs; references into them are left out and counted.
     """
 
-    table_lineage: pl.LazyFrame
-    column_lineage: pl.LazyFrame
+    lineage: DayLineage
     session_states: pl.DataFrame
     known_tables: pl.Series
+    known_columns: pl.LazyFrame
     references_of: ReferencesOf
     excluded_catalogs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """A day's statements with what they used.
+    """What a day's statements used.
 
     Attributes:
-        statements: The given statements with `attribution` and `set_key` (both null where
-            nothing tells), `failure` (why not), `excluded_references`.
-        sets: `set_key` and the lists `tables_read`, `columns_read`, `tables_written`; distinct.
-        unresolved: `name`, `reason`, `statement_count` of names in texts that fit no one table.
+        uses: `usage.REFERENCE`, `attribution`, `user_name` and `usage.MEASURES` of what was
+            attributed.
+        sets: `set_hash`, `set_key` and the lists `KINDS`; distinct.
+        reasons: What texts left open, see `reasons.count_reasons`.
         counts: Statements by attribution, and references left out.
     """
 
-    statements: pl.DataFrame
+    uses: nw.LazyFrame
     sets: pl.DataFrame
-    unresolved: pl.DataFrame
-    counts: dict[str, int] = field(default_factory=dict)
+    reasons: pl.DataFrame
+    counts: dict[str, int]
 
 
-def attribute(statements: pl.DataFrame, texts: pl.LazyFrame, evidence: Evidence) -> Attribution:
+def attribute(
+    engine: Engine, statements: nw.LazyFrame, texts: pl.DataFrame, evidence: Evidence
+) -> Attribution:
     """Attributes the statements of one day.
 
     Args:
+        engine: Runs the frames.
         statements: Rows of `filtered_queries`; their texts are not needed.
         texts: `query_hash` and `statement_text`: one example of each template.
         evidence: What to go by.
     """
-    statements = with_workspace(statements, evidence.table_lineage)
-    by_lineage = sets_by_lineage(
-        statements,
-        evidence.table_lineage,
-        evidence.column_lineage,
-        evidence.excluded_catalogs,
+    sets, uses = [], []
+    for portion in engine.portions(statements):
+        found, of_portion = _uses_of(engine, portion, evidence)
+        sets.append(found)
+        uses.append(engine.keep(of_portion))
+    # What one portion adds up to needs no second sum.
+    all_uses = uses[0] if len(uses) == 1 else engine.keep(added_up(nw.concat(uses), USE))
+    by_text, outcomes = _text_outcomes(engine, all_uses, texts, evidence)
+    sets.append(by_text.sets)
+    outcome = engine.keep(_with_outcome(all_uses, engine.frame(outcomes)))
+    columns = ["set_hash", "set_key", *KINDS]
+    return Attribution(
+        uses=outcome.filter(~nw.col("attribution").is_null()),
+        sets=pl.concat([found.select(columns) for found in sets]).unique("set_hash"),
+        reasons=by_text.reasons,
+        counts=_counts(engine, outcome, by_text.reasons),
     )
-    found = with_lineage(statements, by_lineage.statements).with_row_index("row")
-    rest = found.filter(pl.col("set_key").is_null(), pl.col("query_hash").is_not_null())
-    hashes = rest.lazy().select("query_hash").unique()
+
+
+def _uses_of(
+    engine: Engine, statements: nw.LazyFrame, evidence: Evidence
+) -> tuple[pl.DataFrame, nw.LazyFrame]:
+    """The sets that lineage tells of some statements, and what the statements add up to."""
+    nameless = statements.filter(nw.col("workspace_id").is_null()).select(nw.len())
+    if engine.collect(nameless).item():
+        for told_by in ("statement_id", "cache_origin_statement_id"):
+            statements = with_workspace(statements, evidence.lineage.tables, told_by)
+        statements = engine.keep(statements)
+    by_lineage = sets_by_lineage(engine, statements, evidence.lineage, evidence.excluded_catalogs)
+    rows = with_lineage(statements, by_lineage.statements)
+    add_up = partial(uses_of_batch, states=_numbered(evidence.session_states))
+    return by_lineage.sets, added_up(engine.map_batches(rows, add_up, USE_SCHEMA), USE)
+
+
+def uses_of_batch(statements: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+    """What statements add up to, with the state of their session where their text decides.
+
+    Args:
+        statements: Rows of `filtered_queries` with what `with_lineage` adds.
+        states: `session_id`, `start_time` and `state`, by time.
+    """
+    by_text = pl.col("set_hash").is_null()
+    placed = statements.sort("start_time").join_asof(
+        states, on="start_time", by="session_id", check_sortedness=False
+    )
+    rows = with_measures(placed).with_columns(
+        state=pl.when(by_text).then("state").fill_null(NO_STATE),
+        text_redacted=pl.col("text_redacted").fill_null(value=False),
+    )
+    added = added_up(nw.from_native(rows.lazy()), USE).to_native()
+    return added.select(USE_SCHEMA.names()).collect()
+
+
+def _numbered(states: pl.DataFrame) -> pl.DataFrame:
+    """States as numbers, since a batch needs no more of them."""
+    return states.select(
+        "session_id", "start_time", state=pl.struct(STATE).rank("dense").cast(pl.Int64)
+    )
+
+
+def _text_outcomes(
+    engine: Engine, uses: nw.LazyFrame, texts: pl.DataFrame, evidence: Evidence
+) -> tuple[TextSets, pl.DataFrame]:
+    """What the texts tell where lineage does not, and that for each template and state."""
+    untold = uses.filter(nw.col("set_hash").is_null(), ~nw.col("query_hash").is_null())
+    contexts = engine.collect(
+        untold.group_by(CONTEXT).agg(nw.col("statement_count").sum().alias("statement_count"))
+    ).with_row_index("row")
+    states = evidence.session_states.with_columns(_numbered(evidence.session_states)["state"])
     by_text = sets_by_text(
-        rest.select("row", "query_hash", "session_id", "start_time"),
-        texts.join(hashes, on="query_hash", how="semi").collect(),
-        evidence.session_states,
+        contexts.with_columns(
+            session_id=pl.col("state").cast(pl.String), start_time=pl.lit(_PLACE_TIME)
+        ),
+        texts.join(contexts, on="query_hash", how="semi"),
+        states.unique("state").with_columns(
+            session_id=pl.col("state").cast(pl.String), start_time=pl.lit(_PLACE_TIME)
+        ),
         evidence.known_tables,
         evidence.references_of,
         evidence.excluded_catalogs,
+        columns=evidence.known_columns,
     )
-    attributed = _merged(found, by_text)
-    sets = pl.concat(
-        [source.select("set_key", *KINDS) for source in (by_lineage.sets, by_text.sets)]
-    )
-    unresolved = _unresolved(by_text)
-    return Attribution(
-        statements=attributed,
-        sets=sets.unique("set_key"),
-        unresolved=unresolved,
-        counts=_counts(attributed, unresolved),
-    )
-
-
-def _merged(found: pl.DataFrame, by_text: TextSets) -> pl.DataFrame:
-    outcomes = by_text.sets.select(
-        "context_id",
+    outcomes = contexts.join(by_text.statements, on="row").join(by_text.sets, on="context_id")
+    understood = ~pl.col("resolves_nothing") & pl.col("attribution").is_not_null()
+    return by_text, outcomes.select(
+        *CONTEXT,
         "resolves_nothing",
-        attribution=pl.when(~pl.col("resolves_nothing")).then("attribution"),
-        text_key="set_key",
+        text_attribution=pl.when(understood).then("attribution"),
+        text_set=pl.when(understood).then("set_hash"),
         text_excluded="excluded_references",
     )
-    told = by_text.statements.join(outcomes, on="context_id").drop("context_id")
-    by_lineage = pl.col("set_key").is_not_null()
-    understood = pl.col("attribution").is_not_null()
+
+
+def _with_outcome(uses: nw.LazyFrame, outcomes: nw.LazyFrame) -> nw.LazyFrame:
+    """Uses with `attribution` and `set_hash`, both null where nothing tells: then a `failure`."""
+    by_lineage = ~nw.col("set_hash").is_null()
+    is_untold = ~by_lineage & nw.col("text_attribution").is_null()
     failure = (
-        pl.when(by_lineage | understood)
-        .then(None)
-        .when("text_redacted")
-        .then(pl.lit("text_redacted"))
-        .when(pl.col("query_hash").is_null())
-        .then(pl.lit("no_text"))
-        .when("resolves_nothing")
-        .then(pl.lit("unresolved"))
-        .otherwise(pl.lit("not_understood"))
+        nw.when(is_untold & nw.col("text_redacted"))
+        .then(nw.lit("text_redacted"))
+        .when(is_untold & nw.col("query_hash").is_null())
+        .then(nw.lit("no_text"))
+        .when(is_untold & nw.col("resolves_nothing").fill_null(value=False))
+        .then(nw.lit("unresolved"))
+        .when(is_untold)
+        .then(nw.lit("not_understood"))
     )
-    return (
-        found.join(told, on="row", how="left")
-        .with_columns(
-            failure=failure,
-            attribution=pl.when(by_lineage).then(pl.lit("lineage")).otherwise("attribution"),
-            set_key=pl.coalesce("set_key", pl.when(understood).then("text_key")),
-            excluded_references=pl.coalesce("excluded_references", "text_excluded").fill_null(0),
+    by_text = nw.col("text_excluded").fill_null(0) * nw.col("statement_count")
+    told = uses.join(outcomes, on=CONTEXT, how="left").with_columns(
+        failure=failure,
+        attribution=nw.when(by_lineage)
+        .then(nw.lit("lineage"))
+        .otherwise(nw.col("text_attribution")),
+        excluded_references=nw.col("excluded_references")
+        + nw.when(~by_lineage).then(by_text).otherwise(nw.lit(0)),
+    )
+    # After the attribution, which needs to know whether lineage told the set.
+    return told.with_columns(set_hash=nw.coalesce("set_hash", "text_set")).select(
+        *REFERENCE, "user_name", "attribution", "failure", *MEASURES.names()
+    )
+
+
+def _counts(engine: Engine, outcome: nw.LazyFrame, reasons: pl.DataFrame) -> dict[str, int]:
+    """Statements by attribution, by why there is none, and by what their texts left open."""
+    sums = ("statement_count", "cached_statement_count", "excluded_references")
+    totals = engine.collect(
+        outcome.group_by("attribution", "failure").agg(
+            *(nw.col(name).sum().alias(name) for name in sums)
         )
-        .drop("row", "text_key", "text_excluded", "resolves_nothing")
     )
-
-
-def _unresolved(by_text: TextSets) -> pl.DataFrame:
-    statements = by_text.statements.group_by("context_id").agg(statement_count=pl.len())
-    return (
-        by_text.names.drop_nulls("reason")
-        .unique(["context_id", "name"])
-        .join(statements, on="context_id")
-        .group_by("name", "reason")
-        .agg(pl.col("statement_count").sum().cast(pl.Int64))
-        .sort("statement_count", "name", "reason", descending=[True, False, False])
-    )
-
-
-def _counts(attributed: pl.DataFrame, unresolved: pl.DataFrame) -> dict[str, int]:
-    by_attribution = attributed.group_by(pl.coalesce("attribution", pl.lit("unattributed"))).len()
-    by_failure = attributed.drop_nulls("failure").group_by("failure").len()
-    by_reason = unresolved.group_by("reason").agg(pl.col("statement_count").sum())
+    statements = pl.col("statement_count").sum()
+    by_way = totals.group_by(pl.col("attribution").fill_null("unattributed")).agg(statements)
+    by_failure = totals.drop_nulls("failure").group_by("failure").agg(statements)
+    by_reason = reasons.group_by("reason").agg(statements)
     return {
-        **dict.fromkeys(("lineage", "parsed", "scanned", "unattributed"), 0),
-        **dict(by_attribution.iter_rows()),
+        **dict.fromkeys(WAYS, 0),
+        **dict(by_way.iter_rows()),
         **{f"unattributed:{reason}": count for reason, count in by_failure.iter_rows()},
         **{f"unresolved:{reason}": count for reason, count in by_reason.iter_rows()},
-        "excluded_references": int(attributed["excluded_references"].sum()),
+        "cached_statements": int(totals["cached_statement_count"].sum()),
+        "excluded_references": int(totals["excluded_references"].sum()),
     }

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from dbminer_dagster.mining.column_resolution import ResolvedColumns, resolve_columns
+from dbminer_dagster.mining.reasons import count_reasons, problems_of_texts
 from dbminer_dagster.mining.reference_sets import (
     COLUMNS_READ,
+    SEPARATOR,
     TABLES_READ,
     TABLES_WRITTEN,
     collect_sets,
@@ -14,28 +17,33 @@ from dbminer_dagster.mining.reference_sets import (
 )
 from dbminer_dagster.mining.resolution import resolve, suffixes
 
-CONTEXT = ("query_hash", "default_catalog", "default_schema", "temporary_views")
+STATE = ("default_catalog", "default_schema", "temporary_views")
+IN_STATE = ("query_hash", *STATE)
 UNRESOLVED = ("unknown_table", "ambiguous", "too_many_parts")
+NO_COLUMNS = pl.LazyFrame(schema={"table_name": pl.String, "columns": pl.List(pl.String)})
+"""Of no table the columns are known."""
 KIND_OF_LIST = {"reads": TABLES_READ, "writes": TABLES_WRITTEN}
 
 ReferencesOf = Callable[[pl.DataFrame], pl.DataFrame]
-"""Templates (`query_hash`, `statement_text`) to rows of `parse_cache.TEMPLATE_SCHEMA`."""
+"""Templates (`query_hash`, `statement_text`) to rows of `template_rows.TEMPLATE_SCHEMA`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextSets:
     """What the texts of a day refer to.
 
+    A context is a template with what its names mean in the sessions where it ran.
+
     Attributes:
         sets: `context_id` and the columns of `collect_sets`; `attribution`, `error`; and
             `resolves_nothing`: there are names, and none of them fits a table.
         statements: `row`, `context_id` of each given statement.
-        names: Names that were looked up: `context_id`, `kind`, `name`, `resolved`, `reason`.
+        reasons: What could not be told, see `reasons.count_reasons`.
     """
 
     sets: pl.DataFrame
     statements: pl.DataFrame
-    names: pl.DataFrame
+    reasons: pl.DataFrame
 
 
 def with_session(
@@ -65,56 +73,123 @@ def sets_by_text(
     known_tables: pl.Series,
     references_of: ReferencesOf,
     excluded_catalogs: Sequence[str] = (),
+    *,
+    columns: pl.LazyFrame,
 ) -> TextSets:
-    """The set of each distinct pair of template and session state.
+    """The set of each distinct context.
 
     Args:
-        statements: `row`, `query_hash` (not null), `session_id`, `start_time`.
+        statements: `row`, `query_hash` (not null), `session_id`, `start_time`, and
+            `statement_count`: for how many statements a row stands.
         texts: `query_hash` and `statement_text`: an example of each template.
         states: See `sessions.session_states`.
         known_tables: Full names.
         references_of: Parses the templates.
         excluded_catalogs: Globs; references into them are left out.
+        columns: `table_name` and `columns` (a list) of tables whose columns are known.
     """
     templates = references_of(texts)
     placed = with_session(statements, templates, states)
-    contexts = placed.select(CONTEXT).unique().with_row_index("context_id")
-    placed = placed.join(contexts, on=CONTEXT, nulls_equal=True).select("row", "context_id")
-    parsed = contexts.join(templates, on="query_hash", how="left")
-    names = resolve(_names(parsed), suffixes(known_tables))
-    columns = parsed.lazy().explode("columns").unnest("columns").drop_nulls("column_name")
-    tables_of_columns = names.lazy().filter(pl.col("kind") == TABLES_READ)
-    resolved_columns = columns.join(
-        tables_of_columns.select("context_id", "resolved", table_name="name"),
-        on=["context_id", "table_name"],
-    ).drop_nulls("resolved")
-    used = [
-        *(
-            uses(names.lazy().filter(pl.col("kind") == kind), ["context_id"], kind, "resolved")
-            for kind in KIND_OF_LIST.values()
-        ),
-        uses(resolved_columns, ["context_id"], COLUMNS_READ, "resolved", "column_name"),
-        # A text that names nothing, such as SELECT 1, has the empty set.
-        parsed.lazy().select("context_id", kind=pl.lit(TABLES_READ), table=None, name=None)
-        .cast({"table": pl.String, "name": pl.String}),
-    ]  # fmt: skip
-    sets = collect_sets(pl.concat(used), ["context_id"], excluded_catalogs)
-    outcome = parsed.select("context_id", "attribution", "error")
-    resolves = names.group_by("context_id").agg(
-        resolves_nothing=pl.col("resolved").is_null().all()
-        & pl.col("reason").is_in(UNRESOLVED).any()
+    in_states = placed.select(IN_STATE).unique().with_row_index("state_id")
+    placed = placed.join(in_states, on=IN_STATE, nulls_equal=True).select("row", "state_id")
+    names_in_states = resolve(_names(in_states, templates), suffixes(known_tables))
+    state_contexts = _contexts(in_states, names_in_states)
+    contexts = state_contexts.select("context_id", "query_hash").unique()
+    placed = placed.join(state_contexts, on="state_id").select("row", "context_id")
+    names = (
+        names_in_states.join(state_contexts, on="state_id")
+        .select("context_id", "kind", "name", "resolved", "reason")
+        .unique()
     )
-    known = sets.join(outcome, on="context_id").join(resolves, on="context_id", how="left")
-    return TextSets(known.with_columns(pl.col("resolves_nothing").fill_null(False)), placed, names)
+    tables_read = names.filter(pl.col("kind") == TABLES_READ)
+    resolved = resolve_columns(contexts, templates, tables_read, columns)
+    parsed = contexts.join(templates, on="query_hash", how="left")
+    sets = collect_sets(_uses(parsed, names, resolved), ["context_id"], excluded_catalogs)
+    problems = [
+        names.drop_nulls("reason").select("context_id", "reason", "name"),
+        resolved.unresolved,
+        problems_of_texts(parsed),
+    ]
+    counts = (
+        placed.join(statements, on="row")
+        .group_by("context_id")
+        .agg(pl.col("statement_count").sum())
+    )
+    return TextSets(
+        _with_outcome(sets, parsed, names),
+        placed,
+        count_reasons(pl.concat(problems), counts.join(contexts, on="context_id"), texts),
+    )
 
 
-def _names(parsed: pl.DataFrame) -> pl.DataFrame:
-    state = CONTEXT[1:]
+def _names(in_states: pl.DataFrame, templates: pl.DataFrame) -> pl.DataFrame:
+    parsed = in_states.lazy().join(templates.lazy(), on="query_hash")
     lists = [
-        parsed.lazy()
-        .select("context_id", *state, kind=pl.lit(kind), name=pl.col(source))
+        parsed.select("state_id", *STATE, kind=pl.lit(kind), name=pl.col(source))
         .explode("name")
         .drop_nulls("name")
         for source, kind in KIND_OF_LIST.items()
     ]
     return pl.concat(lists).collect()
+
+
+def _contexts(in_states: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """States where the same template's names mean the same fall together.
+
+    Returns:
+        `state_id`, `query_hash`, `context_id`.
+    """
+    meaning = pl.coalesce("resolved", "reason").sort_by("kind", "name").str.join(SEPARATOR)
+    meanings = names.group_by("state_id").agg(meaning=meaning)
+    return (
+        in_states.join(meanings, on="state_id", how="left")
+        .group_by("query_hash", "meaning")
+        .agg("state_id")
+        .with_row_index("context_id")
+        .explode("state_id")
+        .select("state_id", "query_hash", "context_id")
+    )
+
+
+def _uses(parsed: pl.DataFrame, names: pl.DataFrame, resolved: ResolvedColumns) -> pl.LazyFrame:
+    key = ["context_id"]
+    tables_of_columns = names.lazy().filter(pl.col("kind") == TABLES_READ)
+    certain = (
+        parsed.lazy()
+        .select("context_id", "columns")
+        .explode("columns")
+        .unnest("columns")
+        .drop_nulls("column_name")
+        .join(
+            tables_of_columns.select("context_id", "resolved", table_name="name"),
+            on=["context_id", "table_name"],
+        )
+        .drop_nulls("resolved")
+    )
+    return pl.concat(
+        [
+            *(
+                uses(names.lazy().filter(pl.col("kind") == kind), key, kind, "resolved")
+                for kind in KIND_OF_LIST.values()
+            ),
+            uses(certain, key, COLUMNS_READ, "resolved", "column_name"),
+            uses(resolved.found.lazy(), key, COLUMNS_READ, "resolved", "column_name"),
+            # A text that names nothing, such as SELECT 1, has the empty set.
+            uses(
+                parsed.lazy().with_columns(none=pl.lit(None, pl.String)), key, TABLES_READ, "none"
+            ),
+        ]
+    )
+
+
+def _with_outcome(sets: pl.DataFrame, parsed: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    resolves_nothing = pl.col("resolved").is_null().all() & pl.col("reason").is_in(UNRESOLVED).any()
+    return (
+        sets.join(parsed.select("context_id", "attribution", "error"), on="context_id")
+        .join(
+            names.group_by("context_id").agg(resolves_nothing=resolves_nothing),
+            on="context_id",
+            how="left",
+        )
+        .with_columns(pl.col("resolves_nothing").fill_null(value=False))
+    )

@@ -1,121 +1,103 @@
 """Popularity of tables and columns over a window of days.
 
-`popularity_score = user_count x ln(read_count)`. A read is a finished SELECT that uses the asset;
-a statement counts once for each asset, however often its text names it. Assets that nobody read
-in the window have no row.
+`popularity_score = user_count x ln(read_count)`. What is a read stands in `uses`; by default a
+finished SELECT that uses the asset. A statement counts once for each asset, however often its text
+names it. Assets that nobody read in the window have no row.
 
-Figures are worked out for each group of assets that the same references read, see `window_usage`.
+Figures are worked out for each group of assets that the same references use.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from dbminer_dagster.mining.window_usage import WindowUsage, groups, reference_totals
-from dbminer_dagster.schemas import POPULARITY_SCORES, QUERY_USE, USER_USE
-from dbminer_dagster.windows import Window
+from dbminer_dagster.engines import Engine
+from dbminer_dagster.mining import query_lists as queries
+from dbminer_dagster.mining.query_lists import known_cost, link_totals, query_lists
+from dbminer_dagster.mining.user_lists import COST, user_lists
+from dbminer_dagster.mining.uses import groups, links, scored, use_counts
+from dbminer_dagster.mining.window_usage import WindowUsage
+from dbminer_dagster.schemas import POPULARITY_SCORES
 
-TOP_USERS = 10
-TOP_QUERIES = 5
 LEVELS = ("Least popular", "Less popular", "Popular", "Most popular")
-TEXT_LIMIT_CHARACTERS = 2_000
-"""Texts in query lists are cut to this; the whole example stands in `query_references`."""
 RANK_DECIMALS = 9
 """Scores that differ by less than the last bits of a logarithm rank alike on every engine."""
-ROWS_AT_A_TIME = 8_000_000
-"""Rows of group, reference and user that are in memory at once."""
-
-QUERY_LISTS = {
-    "popular_queries": "read_count",
-    "slow_queries": "mean_duration_ms",
-    "expensive_queries": "total_task_duration_ms",
-}
+ROWS_AT_A_TIME = 4_000
+USER_FIGURES = (
+    "group",
+    "user_count",
+    pl.col("recent_users").list.first().struct["user_name"].alias("last_read_by"),
+)
 
 
-def reads(members: pl.DataFrame, totals: pl.DataFrame, pairs: pl.LazyFrame) -> pl.DataFrame:
-    """Reads, users and user lists of each group; ties go by name.
+def popularity_of(
+    engine: Engine,
+    asset_type: str,
+    used: WindowUsage,
+    totals: pl.DataFrame,
+    uses: Collection[str],
+    table_types: pl.LazyFrame,
+    days_present: int,
+) -> Iterator[pl.DataFrame]:
+    """Rows of `popularity_scores` for the last day of the window, of one asset type.
+
+    They come some at a time, since the texts in their lists are long.
 
     Args:
-        members: `group` and `reference`, see `groups`.
+        engine: Runs the steps.
+        asset_type: `table` or `column`.
+        used: The window.
         totals: See `reference_totals`.
-        pairs: See `WindowUsage`.
+        uses: Of `settings.USES`, those that are reads.
+        table_types: `table_name`, `table_type`.
+        days_present: Days of the window that have been mined.
     """
-    parts = []
-    for part in _portions(members, totals):
-        by_user = (
-            part.lazy()
-            .join(pairs, on="reference")
-            .group_by("group", "user_name")
-            .agg(read_count=pl.col("use_count").sum(), last_read_at=pl.col("last_used_at").max())
+    found = links(used.references, asset_type)
+    of_asset, members = groups(scored(found, uses))
+    totals_of_link = link_totals(engine, used, members)
+    users = user_lists(engine, used, members, totals_of_link.select("link", "user_count"))
+    templates = query_lists(engine, used, members, totals_of_link).collect()
+    sums = _sums(members, totals_of_link).join(users.lazy().select(USER_FIGURES), on="group")
+    written = writes(totals, used.references)
+    figures = (
+        with_score(of_asset.lazy().join(sums, on="group"))
+        .join(use_counts(found, totals), on="asset", how="left")
+        .join(written if asset_type == "table" else written.head(0), on="asset", how="left")
+        .with_columns(**_asset_names(asset_type))
+        .join(table_types, on="table_name", how="left")
+        .with_columns(
+            pl.col("write_count").fill_null(0),
+            asset_type=pl.lit(asset_type),
+            window_start=pl.lit(used.window.start),
+            window_end=pl.lit(used.window.last_day),
+            days_present=pl.lit(days_present, pl.Int32),
+            days_wanted=pl.lit(used.window.days, pl.Int32),
+            day=pl.lit(used.window.last_day),
         )
-        row = pl.struct(list(USER_USE.to_schema()))
-        found = by_user.group_by("group").agg(
-            pl.col("read_count").sum(),
-            pl.col("last_read_at").max(),
-            user_count=pl.len().cast(pl.Int64),
-            top_users=_first(row, TOP_USERS, "read_count", "user_name"),
-            recent_users=_first(row, TOP_USERS, "last_read_at", "user_name"),
+        # Columns of one table share their templates, whose texts then take little room in a file.
+        .sort("asset")
+        .collect()
+    )
+    for rows in figures.iter_slices(ROWS_AT_A_TIME):
+        yield (
+            rows.join(users.drop("user_count"), on="group")
+            .join(templates, on="group", how="left")
+            .with_columns(pl.col(name).fill_null([]) for name in queries.ORDERS)
+            .select(POPULARITY_SCORES.schema.names())
         )
-        parts.append(found.collect(engine="streaming"))
-    lists = ("top_users", "recent_users")
+
+
+def _sums(members: pl.DataFrame, totals_of_link: pl.DataFrame) -> pl.LazyFrame:
+    """The reads of each `group`, and what they cost."""
     return (
-        pl.concat(parts)
-        .with_columns(pl.col(name).cast(pl.List(USER_USE)) for name in lists)
-        .with_columns(last_read_by=pl.col("recent_users").list.first().struct["user_name"])
-    )
-
-
-def _first(rows: pl.Expr, count: int, column: str, tie: str) -> pl.Expr:
-    return rows.sort_by(column, tie, descending=[True, False]).head(count)
-
-
-def _portions(members: pl.DataFrame, totals: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Whole groups, so many at a time that their reads by user fit into memory."""
-    sizes = members.join(totals, on="reference").group_by("group").agg(pl.col("user_count").sum())
-    portion = (pl.col("user_count").cum_sum() - 1) // ROWS_AT_A_TIME
-    numbered = sizes.sort("group").select("group", portion=portion)
-    for _, portion_groups in numbered.group_by("portion"):
-        yield members.join(portion_groups, on="group", how="semi")
-    if numbered.is_empty():
-        yield members
-
-
-def query_lists(
-    members: pl.DataFrame, totals: pl.DataFrame, used: WindowUsage, texts: pl.LazyFrame
-) -> pl.LazyFrame:
-    """`popular_queries`, `slow_queries` and `expensive_queries` of each group.
-
-    Statements whose text nobody may see have no template and stand in no list.
-    """
-    hashes = used.references.select("reference", "query_hash").drop_nulls()
-    of_group = members.join(hashes, on="reference").join(totals, on="reference")
-    key = ["group", "query_hash"]
-    counted = of_group.lazy().group_by(key).agg(
-        read_count=pl.col("use_count").sum(),
-        user_count=pl.col("user_count").sum(),
-        mean_duration_ms=pl.col("total_duration_ms").sum() / pl.col("use_count").sum(),
-        total_task_duration_ms=pl.col("total_task_duration_ms").sum(),
-        last_run_at=pl.col("last_used_at").max(),
-    )  # fmt: skip
-    # A user of several references of one template is one user.
-    shared = of_group.filter(pl.len().over(key) > 1).select(*key, "reference")
-    exact = (
-        shared.lazy()
-        .join(used.pairs, on="reference")
-        .group_by(key)
-        .agg(exact_count=pl.col("user_name").n_unique().cast(pl.Int64))
-        .collect(engine="streaming")
-    )
-    row = pl.struct(list(QUERY_USE.to_schema()))
-    return (
-        counted.join(exact.lazy(), on=key, how="left")
-        .with_columns(user_count=pl.coalesce("exact_count", "user_count"))
-        .join(texts, on="query_hash", how="left")
+        members.lazy()
+        .join(totals_of_link.lazy(), on="link")
         .group_by("group")
         .agg(
-            _first(row, TOP_QUERIES, column, "query_hash").alias(name)
-            for name, column in QUERY_LISTS.items()
+            pl.col("read_count", "costed_count", *COST).sum(),
+            last_read_at=pl.col("last_used_at").max(),
         )
+        .with_columns(estimated_cost_micro_usd=known_cost())
     )
 
 
@@ -148,61 +130,14 @@ def writes(totals: pl.DataFrame, references: pl.DataFrame) -> pl.LazyFrame:
         references.lazy()
         .filter(pl.col("operation") == "write")
         .join(totals.lazy(), on="reference")
-        .select("use_count", "last_used_at", asset="tables_written")
+        .select("statement_count", "last_used_at", asset="tables_written")
         .explode("asset")
         .drop_nulls("asset")
         .group_by("asset")
-        .agg(write_count=pl.col("use_count").sum(), last_written_at=pl.col("last_used_at").max())
-    )
-
-
-def example_texts(references: pl.LazyFrame) -> pl.LazyFrame:
-    """The text that stands for each template in the lists: the least one, cut if it is long."""
-    return (
-        references.drop_nulls(["query_hash", "statement_text"])
-        .group_by("query_hash")
-        .agg(pl.col("statement_text").min().str.head(TEXT_LIMIT_CHARACTERS))
-    )
-
-
-def popularity_of(
-    asset_type: str,
-    used: WindowUsage,
-    texts: pl.LazyFrame,
-    table_types: pl.LazyFrame,
-    window: Window,
-    days_present: int,
-) -> pl.LazyFrame:
-    """Rows of `popularity_scores` for the last day of the window, of one asset type.
-
-    Args:
-        asset_type: `table` or `column`.
-        used: See `window_usage`.
-        texts: See `example_texts`.
-        table_types: `table_name`, `table_type`.
-        window: The popularity window.
-        days_present: Days of it that have been mined.
-    """
-    totals = reference_totals(used.pairs)
-    of_asset, members = groups(used.references, asset_type)
-    written = writes(totals, used.references)
-    return (
-        with_score(of_asset.lazy().join(reads(members, totals, used.pairs).lazy(), on="group"))
-        .join(query_lists(members, totals, used, texts), on="group", how="left")
-        .join(written if asset_type == "table" else written.head(0), on="asset", how="left")
-        .with_columns(**_asset_names(asset_type))
-        .join(table_types, on="table_name", how="left")
-        .with_columns(
-            pl.col("write_count").fill_null(0),
-            *(pl.col(name).fill_null([]) for name in QUERY_LISTS),
-            asset_type=pl.lit(asset_type),
-            window_start=pl.lit(window.start),
-            window_end=pl.lit(window.last_day),
-            days_present=pl.lit(days_present, pl.Int32),
-            days_wanted=pl.lit(window.days, pl.Int32),
-            day=pl.lit(window.last_day),
+        .agg(
+            write_count=pl.col("statement_count").sum(),
+            last_written_at=pl.col("last_used_at").max(),
         )
-        .select(POPULARITY_SCORES.schema.names())
     )
 
 

@@ -8,6 +8,7 @@ table, or if its text is a `CREATE OR REPLACE`, a `REPLACE` or a `CREATE TABLE .
 from collections.abc import Sequence
 from datetime import date
 
+import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.mining.by_lineage import with_workspace
@@ -48,7 +49,8 @@ def table_rebuilds(
         excluded_catalogs: Globs; tables in them are left out.
         day: The day.
     """
-    statements = with_workspace(statements, table_lineage)
+    lineage = nw.from_native(table_lineage)
+    statements = with_workspace(nw.from_native(statements.lazy()), lineage).to_native().collect()
     written = (
         table_lineage.filter(pl.col("target_name").is_not_null())
         .select("workspace_id", "statement_id", table_name=pl.col("target_name").str.to_lowercase())

@@ -1,6 +1,6 @@
-"""Reference sets: distinct (tables read, columns read, tables written), each list sorted.
+"""Reference sets: what is read and written, as distinct tuples of sorted lists.
 
-Statements point to sets by `set_key`, so that lists are built and compared once for each distinct
+Statements point to sets by `set_hash`, so that lists are built and compared once for each distinct
 set and never once for each statement.
 """
 
@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from dbminer_dagster.mining.resolution import in_catalogs, quoted
+from dbminer_dagster.mining.templates import text_hash
 from dbminer_dagster.schemas import STRINGS
 
-TABLES_READ, COLUMNS_READ, TABLES_WRITTEN = KINDS = (
+TABLES_READ, COLUMNS_READ, TABLES_WRITTEN, TABLES_READ_INDIRECTLY = KINDS = (
     "tables_read",
     "columns_read",
     "tables_written",
+    "tables_read_indirectly",
 )
 SEPARATOR = "\x1e"
 
@@ -46,8 +48,8 @@ def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]
         excluded: Globs of catalogs; references into them are left out.
 
     Returns:
-        One row for each key: the three lists, `set_key`, and `excluded_references`: how many
-        tables were left out.
+        One row for each key: the lists, `set_key` that spells them, `set_hash` of that, and
+        `excluded_references`: how many tables were left out.
     """
     name = pl.col("name")
     is_excluded = in_catalogs(pl.col("table"), excluded)
@@ -56,11 +58,17 @@ def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]
         for kind in KINDS
     ]
     left_out = pl.col("table").filter(is_excluded).n_unique().cast(pl.Int64)
-    joined = [pl.col(kind).list.join(SEPARATOR) for kind in KINDS]
-    return (
+    *always, indirect = (pl.col(kind).list.join(SEPARATOR) for kind in KINDS)
+    # Without indirect reads the key, and thus all hashes of it, are as in the first release.
+    keys = [*always, pl.when(indirect != "").then(indirect)]
+    sets = (
         used.group_by(key)
         .agg(*lists, excluded_references=left_out)
         .with_columns(pl.col(kind).cast(STRINGS) for kind in KINDS)
-        .with_columns(set_key=pl.concat_str(joined, separator=SEPARATOR * 2))
+        .with_columns(set_key=pl.concat_str(keys, separator=SEPARATOR * 2, ignore_nulls=True))
         .collect()
     )
+    hashes = sets.select(pl.col("set_key").unique()).with_columns(
+        set_hash=pl.col("set_key").map_elements(text_hash, return_dtype=pl.String)
+    )
+    return sets.join(hashes, on="set_key")

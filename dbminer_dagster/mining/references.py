@@ -12,6 +12,51 @@ _FILE_FORMATS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """What may supply a column in one query.
+
+    Attributes:
+        tables: Names of the tables that may have the column.
+        is_open: Whether something that is no table may have it too.
+        is_shared: Whether several of the tables may supply it together, as in a union.
+    """
+
+    tables: frozenset[str]
+    is_open: bool = False
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnCandidates:
+    """A column whose table only the tables' own columns can tell.
+
+    Attributes:
+        column: Name of the column, lower-case.
+        levels: Where it may come from, the innermost query first: the first level that has the
+            column supplies it.
+    """
+
+    column: str
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Star:
+    """All columns of a table, but those left out.
+
+    Attributes:
+        table: Name of the table.
+        excluded: Columns left out by EXCEPT, lower-case.
+        shared_with: Where not empty, only columns that one of these tables has too: those that
+            NATURAL JOIN compares.
+    """
+
+    table: str
+    excluded: frozenset[str] = frozenset()
+    shared_with: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class References:
     """The tables and columns that a text uses.
 
@@ -19,8 +64,12 @@ class References:
         reads: Names of the tables read.
         writes: Names of the tables written.
         columns: Pairs of table name and column, both lower-case, of read tables only.
+        candidates: Columns read whose table the text alone does not tell.
+        stars: Tables of which all columns are read.
         rebuilds: The writes that replace the whole table or view.
         temporary_views: One-part names of the temporary views that the text creates.
+        unknowns: Reason and name of what cannot be told from any text, such as the table that a
+            parameter names.
         attribution: How the text was understood; `None` when it was not.
         error: Why it was not understood; all sets are then empty.
     """
@@ -28,8 +77,11 @@ class References:
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     columns: frozenset[tuple[str, str]] = frozenset()
+    candidates: frozenset[ColumnCandidates] = frozenset()
+    stars: frozenset[Star] = frozenset()
     rebuilds: frozenset[str] = frozenset()
     temporary_views: frozenset[str] = frozenset()
+    unknowns: frozenset[tuple[str, str]] = frozenset()
     attribution: Literal["parsed", "scanned"] | None = None
     error: str | None = None
 
@@ -49,7 +101,7 @@ class Session:
 
     def table(self, parts: Sequence[str]) -> str | None:
         """The name of the table that `parts` spell; `None` for a path or a temporary view."""
-        if _is_path(parts) or (len(parts) > 1 and parts[-2].lower() == "global_temp"):
+        if not parts or _is_path(parts) or (len(parts) > 1 and parts[-2].lower() == "global_temp"):
             return None
         if len(parts) == 1:
             if parts[0].lower() in self.temporary_views:
@@ -79,8 +131,11 @@ class Findings:
     reads: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
     columns: set[tuple[str, str]] = field(default_factory=set)
+    candidates: set[ColumnCandidates] = field(default_factory=set)
+    stars: set[Star] = field(default_factory=set)
     rebuilds: set[str] = field(default_factory=set)
     temporary_views: set[str] = field(default_factory=set)
+    unknowns: set[tuple[str, str]] = field(default_factory=set)
 
     def read(self, parts: Sequence[str]) -> str | None:
         """Note a read; returns the table's name, or `None` when `parts` spell no table."""
@@ -107,8 +162,18 @@ class Findings:
         self.reads |= other.reads
         self.writes |= other.writes
         self.columns |= other.columns
+        self.candidates |= other.candidates
+        self.stars |= other.stars
         self.rebuilds |= other.rebuilds
         self.temporary_views |= other.temporary_views
+        self.unknowns |= other.unknowns
+
+    def forget_columns(self, reason: str) -> None:
+        """Give the columns up, for one reason that is noted."""
+        self.columns.clear()
+        self.candidates.clear()
+        self.stars.clear()
+        self.unknowns.add((reason, ""))
 
     def is_empty(self) -> bool:
         """Whether nothing was found."""
@@ -120,8 +185,11 @@ class Findings:
             frozenset(self.reads),
             frozenset(self.writes),
             frozenset(self.columns),
+            frozenset(self.candidates),
+            frozenset(self.stars),
             frozenset(self.rebuilds),
             frozenset(self.temporary_views),
+            frozenset(self.unknowns),
             attribution,
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.mining.names import name_parts
@@ -27,31 +28,44 @@ Defaults = tuple[str | None, str | None]
 """Catalog and schema."""
 
 
-def session_states(history: pl.LazyFrame) -> pl.DataFrame:
-    """The state of each session after each statement that changes it.
+def session_changes(history: nw.LazyFrame) -> nw.LazyFrame:
+    """The statements that may change their session.
 
     Args:
         history: Rows of `raw_query_history`; a session may have begun the day before.
+    """
+    kind = nw.col("statement_type")
+    return history.filter(
+        nw.col("status") == "FINISHED",
+        ~nw.col("session_id").is_null(),
+        kind.is_null() | kind.is_in(SESSION_TYPES),
+        nw.col("statement_text").str.contains(CHANGES_SESSION),
+    ).select("session_id", "start_time", "statement_id", "statement_text")
+
+
+def states_after(changes: pl.DataFrame) -> pl.DataFrame:
+    """The state of each session after each statement that changes it.
+
+    Args:
+        changes: See `session_changes`.
 
     Returns:
         `STATE_SCHEMA`, sorted by `start_time`; `temporary_views` are the names created so far,
         joined by `SEPARATOR`.
     """
-    kind = pl.col("statement_type")
-    changes = (
-        history.filter(
-            pl.col("status") == "FINISHED",
-            pl.col("session_id").is_not_null(),
-            kind.is_null() | kind.is_in(SESSION_TYPES),
-            pl.col("statement_text").str.contains(CHANGES_SESSION),
-        )
-        .select("session_id", "start_time", "statement_id", "statement_text")
-        .collect()
-        .sort("session_id", "start_time", "statement_id")
-    )
-    effects = {text: _effect(text) for text in changes["statement_text"].unique()}
-    states = pl.DataFrame(_fold(changes, effects), schema=STATE_SCHEMA, orient="row")
+    ordered = changes.sort("session_id", "start_time", "statement_id")
+    effects = {text: _effect(text) for text in ordered["statement_text"].unique()}
+    states = pl.DataFrame(_fold(ordered, effects), schema=STATE_SCHEMA, orient="row")
     return states.sort("start_time", maintain_order=True)
+
+
+def session_states(history: pl.LazyFrame) -> pl.DataFrame:
+    """See `states_after`.
+
+    Args:
+        history: See `session_changes`.
+    """
+    return states_after(session_changes(nw.from_native(history)).to_native().collect())
 
 
 def _effect(text: str) -> tuple[Defaults, References]:

@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from dbminer_dagster.mining.sql_scope import Scope
+from dbminer_dagster.mining.sql_scope import FromItem, Relation, Scope
 from dbminer_dagster.mining.sql_trees import alias_of, table_parts, target_table
 from dbminer_dagster.mining.sql_walk import Handlers, Walk
 
@@ -10,11 +10,15 @@ from dbminer_dagster.mining.sql_walk import Handlers, Walk
 def _add_target(walk: Walk, scope: Scope, target: object) -> None:
     """Note the target as written; its columns are no columns read."""
     table = target_table(target)
-    parts = None if table is None else table_parts(table)
-    if table is not None and parts is not None:
+    if table is None:
+        return
+    parts = table_parts(table)
+    if parts is None:
+        walk.note_unknown_name(table)
+    else:
         walk.findings.write(parts)
-        alias, _ = alias_of(table)
-        scope.add([alias] if alias else [part.lower() for part in parts], None)
+    alias, _ = alias_of(table)
+    scope.add([alias] if alias else [part.lower() for part in parts or ()], Relation())
 
 
 def _change(walk: Walk, outer: Scope, node: exp.Expr) -> None:
@@ -24,16 +28,25 @@ def _change(walk: Walk, outer: Scope, node: exp.Expr) -> None:
     using = node.args.get("using")
     for source in using if type(using) is list else [using]:
         if isinstance(source, exp.Expr):
-            walk.sources.append((scope, source))
+            walk.sources.append((FromItem(scope, scope), source))
     for key, value in node.args.items():
-        if key not in {"this", "using", "with_"}:
+        if key == "expressions":
+            walk.visit(scope, [_assigned(assignment) for assignment in value])
+        elif key not in {"this", "using", "with_"}:
             walk.visit(scope, value)
 
 
+def _assigned(assignment: exp.Expr) -> exp.Expr:
+    """What `SET a = b` reads: `b`, whatever else has a column `a`."""
+    return assignment.args["expression"] if type(assignment) is exp.EQ else assignment
+
+
 def _insert(walk: Walk, outer: Scope, node: exp.Expr) -> None:
-    """INSERT, and the one inside a MERGE, whose `this` is a list of columns."""
+    """INSERT, and the one inside a MERGE, whose `this` is a list of columns, or a star."""
     scope = walk.inner_scope(outer, node.args)
     _add_target(walk, Scope(), node.args.get("this"))
+    if type(node.args.get("this")) is exp.Star:
+        walk.visit(scope, node.args["this"])
     walk.visit(scope, node.args.get("expression"))
     walk.visit(scope, node.args.get("source"))
 
@@ -41,7 +54,7 @@ def _insert(walk: Walk, outer: Scope, node: exp.Expr) -> None:
 def _multiple_inserts(walk: Walk, outer: Scope, node: exp.Expr) -> None:
     """`FROM t INSERT … SELECT … INSERT … SELECT …`: the queries share the source."""
     scope = walk.inner_scope(outer, node.args)
-    walk.sources.append((scope, node.args["source"]))
+    walk.sources.append((FromItem(scope, scope), node.args["source"]))
     walk.visit(scope, node.args["expressions"])
 
 
@@ -59,10 +72,14 @@ def _create(walk: Walk, outer: Scope, node: exp.Expr) -> None:
     scope = walk.inner_scope(outer, args)
     walk.visit(scope, args.get("expression"))
     if args.get("clone"):
-        walk.visit(scope, args["clone"].args["this"])
+        walk.sources.append((FromItem(scope, scope), args["clone"].args["this"]))
     table = target_table(args.get("this"))
     parts = None if table is None else table_parts(table)
-    if parts is not None and args.get("kind") in {"TABLE", "VIEW"}:
+    if table is None or args.get("kind") not in {"TABLE", "VIEW"}:
+        return
+    if parts is None:
+        walk.note_unknown_name(table)
+    else:
         _note_created(walk, parts, node)
 
 

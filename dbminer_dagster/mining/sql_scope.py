@@ -1,18 +1,44 @@
-"""Scopes of a query: which name means what where, and to which table a column belongs."""
+"""Scopes of a query: which name means what where, and what each source offers by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-# A position in a query's text, for the rule that a select-list alias is known only after it.
+# A position in a query's text. An alias of the select list is known after it, if no source has
+# a column of that name; ORDER BY and the like look at the select list first.
 BEFORE_SELECT_LIST = -1
 AFTER_SELECT_LIST = 1 << 30
+SELECT_LIST_FIRST = AFTER_SELECT_LIST + 1
 
 # Catalog, schema, table.
-_MAX_QUALIFIERS = 3
-# Every table answers to these, without having such columns.
-_PSEUDO_COLUMNS = frozenset(
-    {"_metadata", "_change_type", "_commit_version", "_commit_timestamp", "_rescued_data"}
-)
+MAX_QUALIFIERS = 3
+
+
+@dataclass(slots=True, eq=False)
+class Relation:
+    """A source of columns: a table, a derived table, a common table expression.
+
+    Attributes:
+        table: Name of the table that it is, if it is one.
+        names: Columns that it lists.
+        stars: What it passes on of other relations.
+        is_open: Whether it may have columns that the text does not tell.
+        is_union: Whether it unites queries, so that one column may come of several tables.
+    """
+
+    table: str | None = None
+    names: set[str] = field(default_factory=set)
+    stars: list["StarItem"] = field(default_factory=list)
+    is_open: bool = True
+    is_union: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StarItem:
+    """A star in a select list: all columns of the scope's relations, or of the one called so."""
+
+    scope: "Scope"
+    qualifier: tuple[str, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +46,18 @@ class CteNames:
     """The common table expressions seen from one place: the first `visible` of a WITH, and more."""
 
     order: dict[str, int]
+    relations: Sequence[Relation]
     visible: int
     outer: "CteNames | None"
 
-    def __contains__(self, name: str) -> bool:
+    def find(self, name: str) -> Relation | None:
+        """What the name means; `None` when it is no common table expression."""
         ctes: CteNames | None = self
         while ctes is not None:
-            if ctes.order.get(name, ctes.visible) < ctes.visible:
-                return True
+            if (index := ctes.order.get(name, ctes.visible)) < ctes.visible:
+                return ctes.relations[index]
             ctes = ctes.outer
-        return False
+        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -39,58 +67,95 @@ class Scope:
     Attributes:
         outer: The scope that a correlated sub-query may also name.
         ctes: The common table expressions in sight.
-        tables: Qualifier (`("t",)`, `("s", "t")`, …) to table name; `None` for a source that is
-            no table, or when the qualifier fits several.
-        sources: Table name of each source, `None` for one that is no table.
-        produced: Columns that sources with listed column names produce.
+        relations: Its sources.
+        qualifiers: Qualifier (`("t",)`, `("s", "t")`, …) to the sources that answer to it.
         aliases: Select-list alias to the position where it is defined.
+        outputs: Names of the columns that the select list gives.
+        others: Names of what is no one source's: columns of USING, which are noted as those of
+            both sides, and variables of a script.
+        is_natural: Whether a NATURAL JOIN merges columns that the text does not name.
+        lateral: The lateral query that this is the outside of; it offers itself nothing.
     """
 
     outer: "Scope | None" = None
     ctes: CteNames | None = None
-    tables: dict[tuple[str, ...], str | None] = field(default_factory=dict)
-    sources: list[str | None] = field(default_factory=list)
-    produced: set[str] = field(default_factory=set)
+    relations: list[Relation] = field(default_factory=list)
+    qualifiers: dict[tuple[str, ...], list[Relation]] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
+    outputs: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    is_natural: bool = False
+    lateral: Relation | None = None
 
-    def add(self, qualifier: Sequence[str], table: str | None) -> None:
+    def add(self, qualifier: Sequence[str], relation: Relation) -> None:
         """Add a source that may be called by each ending of `qualifier`."""
-        self.sources.append(table)
-        for start in range(max(0, len(qualifier) - _MAX_QUALIFIERS), len(qualifier)):
-            key = tuple(qualifier[start:])
-            self.tables[key] = None if key in self.tables else table
+        self.relations.append(relation)
+        for start in range(max(0, len(qualifier) - MAX_QUALIFIERS), len(qualifier)):
+            self.qualifiers.setdefault(tuple(qualifier[start:]), []).append(relation)
 
-    def add_produced(self, alias: str, columns: Sequence[str]) -> None:
-        """Add a source that is no table; its column names are known when it lists them."""
-        if columns:
-            self.produced.update(columns)
-            self.tables[(alias,)] = None
-        else:
-            self.add((alias,) if alias else (), None)
-
-    def column(self, parts: Sequence[str], position: int) -> tuple[str, str] | None:
-        """Table and column that the lower-case `parts` mean; `None` unless that is certain."""
-        if not parts:
-            return None
+    def outwards(self) -> Iterator["Scope"]:
+        """This scope and those around it."""
         scope: Scope | None = self
         while scope is not None:
-            for length in range(min(_MAX_QUALIFIERS, len(parts) - 1), 0, -1):
-                qualifier = tuple(parts[:length])
-                if qualifier in scope.tables:
-                    return _pair(scope.tables[qualifier], parts[length])
+            yield scope
             scope = scope.outer
-        return self._unqualified(parts[0], position)
-
-    def _unqualified(self, column: str, position: int) -> tuple[str, str] | None:
-        scope: Scope = self
-        while not scope.sources and not scope.produced and scope.outer is not None:
-            scope, position = scope.outer, AFTER_SELECT_LIST
-        if len(scope.sources) != 1 or column in scope.produced:
-            return None
-        if scope.aliases.get(column, position) < position:
-            return None
-        return _pair(scope.sources[0], column)
 
 
-def _pair(table: str | None, column: str) -> tuple[str, str] | None:
-    return None if table is None or column in _PSEUDO_COLUMNS else (table, column)
+@dataclass(slots=True, eq=False)
+class FromItem:
+    """A source that FROM or JOIN names, with those joined to it within.
+
+    Attributes:
+        scope: The scope that it lends its names to.
+        home: The query that it belongs to.
+        relations: Its own relations, known once it has been visited.
+        joined: Those joined to it, in the order of the text.
+    """
+
+    scope: Scope
+    home: Scope
+    relations: list[Relation] = field(default_factory=list)
+    joined: list["FromItem"] = field(default_factory=list)
+
+    def add(self, qualifier: Sequence[str], relation: Relation) -> None:
+        """Note what the item turned out to be."""
+        self.scope.add(qualifier, relation)
+        self.relations.append(relation)
+
+    def join(self, scope: Scope) -> "FromItem":
+        """A new item joined to this one, which lends its names to `scope`."""
+        item = FromItem(scope, self.home)
+        self.joined.append(item)
+        return item
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A join by columns of the same name: those of USING, or of NATURAL JOIN.
+
+    Attributes:
+        left: The left side is this item with the first `left_count` joined to it.
+        left_count: How many of those.
+        right: The right side.
+        columns: What USING names; empty for NATURAL JOIN.
+    """
+
+    left: FromItem
+    left_count: int
+    right: FromItem
+    columns: tuple[str, ...]
+
+    def sides(self) -> tuple[list[Relation], list[Relation]]:
+        """The relations of both sides."""
+        left = [*self.left.relations, *_relations(self.left.joined[: self.left_count])]
+        return left, _relations([self.right])
+
+
+def _relations(items: Sequence[FromItem]) -> list[Relation]:
+    found: list[Relation] = []
+    stack = list(items)
+    while stack:
+        item = stack.pop()
+        found += item.relations
+        stack += item.joined
+    return found

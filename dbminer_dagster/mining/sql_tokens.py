@@ -4,14 +4,27 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sqlglot import Token, TokenType
-from sqlglot.dialects.dialect import Dialect
 
+from dbminer_dagster.mining.sql_comments import DATABRICKS, with_whole_phrases
+from dbminer_dagster.mining.sql_identifiers import spelled_identifier
 from dbminer_dagster.mining.sql_words import BEFORE_QUERY, STARTS_NO_NAME, TRANSACTION
 
-DATABRICKS = Dialect.get_or_raise("databricks")
-
-LITERALS = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.NUMBER})
-_OPENING = {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}
+# The parser takes a string for a name: its column, which is no token's, tells it from one.
+STRING_COLUMN = -1
+LITERALS = frozenset(
+    {
+        TokenType.BIT_STRING,
+        TokenType.BYTE_STRING,
+        TokenType.HEREDOC_STRING,
+        TokenType.HEX_STRING,
+        TokenType.NATIONAL_STRING,
+        TokenType.NUMBER,
+        TokenType.RAW_STRING,
+        TokenType.STRING,
+        TokenType.UNICODE_STRING,
+    }
+)
+_PARENTHESES = {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}
 _OTHER_NESTING = {
     TokenType.CASE: 1,
     TokenType.END: -1,
@@ -29,13 +42,18 @@ _QUERY = frozenset({TokenType.SELECT, TokenType.FROM})
 _SOURCE = _JOINS | {TokenType.FROM}
 
 
-_UPSETTING = re.compile(r"@|/\*\+|\b(?:evolution|recursion|table)\b", re.IGNORECASE)
+# The tokenizer miscounts comments in comments where two signs touch.
+_TOUCHING_SIGNS = re.compile(r"/\*(?=/)|\*/(?=\*/)")
+_UPSETTING = re.compile(r"@|/\*\+|\b(?:evolution|identifier|recursion|table)\b", re.IGNORECASE)
 _QUERY_FOR_TABLE = (TokenType.SELECT, "SELECT"), (TokenType.STAR, "*"), (TokenType.FROM, "FROM")
 
 
 def tokenize(sql: str) -> list[Token]:
     """The tokens of a text, without those that mislead the parser and bear on no reference."""
-    tokens = DATABRICKS.tokenize(sql)
+    tokens = DATABRICKS.tokenize(with_whole_phrases(_TOUCHING_SIGNS.sub(r"\g<0> ", sql)))
+    for token in tokens:
+        if token.token_type == TokenType.STRING:
+            token.col = STRING_COLUMN
     if _UPSETTING.search(sql):
         tokens = list(_plain(tokens))
     return tokens
@@ -49,6 +67,11 @@ def _plain(tokens: Sequence[Token]) -> Iterator[Token]:
         skipped = _skipped(tokens, index)
         if skipped:
             index += skipped
+            continue
+        name, after = spelled_identifier(tokens, index)
+        if name:
+            yield from name
+            index = after
             continue
         if token.token_type == TokenType.TABLE and _is_query(tokens, index):
             yield from (Token(kind, text) for kind, text in _QUERY_FOR_TABLE)
@@ -95,12 +118,25 @@ def statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
     for index, token in enumerate(tokens):
         if token.token_type == TokenType.SEMICOLON:
             if index > start:
-                if word(tokens, start) == "BEGIN" and word(tokens, start + 1) not in TRANSACTION:
+                if is_script(tokens, start) or defines_procedure(tokens, start):
                     break
                 yield tokens[start:index]
             start = index + 1
     if start < len(tokens):
         yield tokens[start:]
+
+
+def is_script(tokens: Sequence[Token], start: int = 0) -> bool:
+    """Whether `[label:] BEGIN … END` starts here, and not a transaction."""
+    if word(tokens, start + 1) == ":":
+        start += 2
+    return word(tokens, start) == "BEGIN" and word(tokens, start + 1) not in TRANSACTION
+
+
+def defines_procedure(tokens: Sequence[Token], start: int = 0) -> bool:
+    """Whether `CREATE [OR REPLACE] PROCEDURE` starts here, whose body is a script."""
+    words = {word(tokens, start + offset) for offset in range(1, 4)}
+    return word(tokens, start) == "CREATE" and "PROCEDURE" in words
 
 
 def first_keyword(tokens: Sequence[Token]) -> str:
@@ -110,15 +146,13 @@ def first_keyword(tokens: Sequence[Token]) -> str:
 
 
 def nesting(tokens: Sequence[Token]) -> int:
-    """How deep a recursive parser has to descend, seen from above; -1 when unbalanced."""
+    """How deep a recursive parser may have to descend, seen from above."""
     parentheses = others = prefixes = deepest = 0
     before = None
     for token in tokens:
         kind = token.token_type
-        if kind in _OPENING:
-            parentheses += _OPENING[kind]
-            if parentheses < 0:
-                return -1
+        if kind in _PARENTHESES:
+            parentheses = max(0, parentheses + _PARENTHESES[kind])
         elif kind in _OTHER_NESTING:
             others = max(0, others + _OTHER_NESTING[kind])
         elif kind in _QUERY and before in _SOURCE:
@@ -126,7 +160,30 @@ def nesting(tokens: Sequence[Token]) -> int:
         prefixes = prefixes + 1 if kind in _PREFIXES else 0
         before = kind
         deepest = max(deepest, parentheses + others + prefixes)
-    return deepest if parentheses == 0 else -1
+    return deepest
+
+
+def is_balanced(tokens: Sequence[Token]) -> bool:
+    """Whether each parenthesis is closed, and none is that was not opened."""
+    depth = 0
+    for token in tokens:
+        depth += _PARENTHESES.get(token.token_type, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def closings(tokens: Sequence[Token]) -> dict[int, int]:
+    """The index after the parenthesis that closes the one at each index."""
+    found: dict[int, int] = {}
+    opened: list[int] = []
+    for index in range(len(tokens)):
+        sign = word(tokens, index)
+        if sign == "(":
+            opened.append(index)
+        elif sign == ")" and opened:
+            found[opened.pop()] = index + 1
+    return found | dict.fromkeys(opened, len(tokens))
 
 
 def bare_joins(tokens: Sequence[Token]) -> int:
@@ -147,9 +204,10 @@ def word(tokens: Sequence[Token], index: int) -> str:
     if not 0 <= index < len(tokens):
         return ""
     token = tokens[index]
-    is_quoted = token.token_type in LITERALS or token.token_type == TokenType.IDENTIFIER
-    # One token may hold two words, as GROUP BY does.
-    return "" if is_quoted else token.text.upper().split(maxsplit=1)[0]
+    if token.token_type in LITERALS or token.token_type == TokenType.IDENTIFIER:
+        return ""
+    # One token may hold two words, as GROUP BY does, and a parameter's may hold none.
+    return next(iter(token.text.upper().split(maxsplit=1)), "")
 
 
 def read_name(tokens: Sequence[Token], start: int) -> tuple[list[str], int]:

@@ -19,6 +19,8 @@ STATEMENTS = _words(
     UPDATE VALUES WITH
     """
 )
+# Statements of a script that use no table.
+SCRIPT_WORDS = _words("CALL CLOSE FETCH GET ITERATE LEAVE OPEN RESIGNAL SIGNAL RETURN")
 # After one of these no comma leads to another source.
 ENDS_FROM = _words(
     """

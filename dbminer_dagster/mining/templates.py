@@ -11,8 +11,9 @@ from hashlib import blake2b
 import polars as pl
 
 MARK = "\x1a"
+DRAFTS_REMEMBERED = 100_000
+"""A process remembers the templates of so many drafts, in some 20 MB."""
 _TEXT = "__text"
-_ROW = "__row"
 
 # Each form is deterministic from left to right: that lets the regex engine find its groups fast.
 _COMMENT_BODY = r"(?:[^*/]|/+[^*/])*"
@@ -26,6 +27,19 @@ _OTHERS = rf"(--)[^\n\r]*|(/\*){_COMMENT_REST}|(`[^`]*`|{MARK})|{_NUMBER}"
 _LITERALS = rf"(?s)('){_SINGLE_REST}|(\"){_DOUBLE_REST}|{_OTHERS}"
 _LITERALS_BUT_STRINGS = rf"(?s)('{_SINGLE_REST})|(\"{_DOUBLE_REST})|{_OTHERS}"
 _REPLACEMENT = "${1}${2}${3}${4}${5}" + MARK
+
+# A text without its strings is plain if nothing but strings, and all of them, stood between single
+# quotes, and a number stands only where `_LITERALS` would see one, or in a comment or string.
+_PLAIN = "".join(
+    (
+        rf"(?s)^(?:[^'\"`/\-{MARK}]|'{MARK}|/[^*'\"`/\-{MARK}]|-[^-'\"`/{MARK}]",
+        r"|\"(?:[^\"'\\]|\\[^'])*\"",
+        r"|`[^`'0-9]*(?:[A-Za-z_][0-9]+[^`'0-9]*)*`",
+        r"|--[^\n\r']*(?:[\n\r]|$)",
+        r"|/\*(?:[^*/']|/+[^*/'])*\*+(?:[^*/'](?:[^*/']|/+[^*/'])*\*+)*/",
+        ")*$",
+    )
+)
 
 # What follows is looked for in templates, where only code is left.
 _GAP = rf"(?:\s|--{MARK}|/\*{MARK})*"
@@ -61,26 +75,82 @@ def with_query_hash(frame: pl.DataFrame, text: str = "statement_text") -> pl.Dat
         frame: Any frame; row order is kept.
         text: The column that holds the texts.
     """
-    rows = frame.lazy().select(pl.col(text).alias(_TEXT)).with_row_index(_ROW)
-    templates = _templates(rows.drop_nulls(_TEXT))
-    distinct = templates.select(pl.col("template").unique()).with_columns(
+    texts = frame.select(pl.col(text).alias(_TEXT)).drop_nulls().unique()
+    drafted = _with_draft(texts)
+    hashed = drafted.join(_draft_hashes(drafted), on="draft")
+    of_its_own = hashed.filter(pl.col("query_hash").is_null())
+    hashes = pl.concat(
+        [
+            hashed.select(_TEXT, "query_hash").drop_nulls(),
+            _with_exact_hash(of_its_own.select(_TEXT)).select(_TEXT, "query_hash"),
+        ]
+    )
+    return frame.drop("query_hash", strict=False).join(
+        hashes.rename({_TEXT: text}), on=text, how="left", maintain_order="left"
+    )
+
+
+def _with_draft(texts: pl.DataFrame) -> pl.DataFrame:
+    """Adds `draft` to distinct texts: what a text's template is a function of.
+
+    Finding it takes a fraction of the time that a template takes, and few drafts are left to make
+    templates of. A text that is not plain is its own draft, with a sign that no other has.
+    """
+    text, bare = pl.col(_TEXT), pl.col("bare")
+    without_strings = texts.filter(~text.str.contains(MARK, literal=True)).with_columns(
+        bare=text.str.replace_all(rf"(?s)'{_SINGLE_REST}", f"'{MARK}")
+    )
+    plain = (
+        without_strings.select(bare.unique())
+        .filter(bare.str.contains(_PLAIN))
+        .with_columns(draft=bare.str.replace_all(_NUMBER, MARK))
+    )
+    drafted = without_strings.join(plain, on="bare").select(_TEXT, "draft")
+    others = texts.join(drafted, on=_TEXT, how="anti")
+    return pl.concat([drafted, others.with_columns(draft=pl.lit(MARK + MARK) + text)])
+
+
+_hash_by_draft: dict[str, str | None] = {}
+"""By the hash of a draft that of its template, none if the draft does not tell: `_draft_hashes`."""
+
+
+def _draft_hashes(drafted: pl.DataFrame) -> pl.DataFrame:
+    """Each `draft` with its `query_hash`; this process looks at a draft once."""
+    drafts = drafted.group_by("draft").agg(pl.col(_TEXT).first())
+    keys = [text_hash(draft) for draft in drafts["draft"]]
+    is_new = [key not in _hash_by_draft for key in keys]
+    keyed = drafts.with_columns(key=pl.Series(keys, dtype=pl.String))
+    new = keyed.filter(pl.Series(is_new, dtype=pl.Boolean))
+    exact = _with_exact_hash(new.select("key", _TEXT))
+    found = dict(exact.select("key", pl.when("is_shared").then("query_hash")).iter_rows())
+    hashes = [found[key] if key in found else _hash_by_draft[key] for key in keys]
+    # What is remembered is never taken back, since other threads may be about to read it. Texts
+    # that are their own drafts seldom come again.
+    if len(_hash_by_draft) < DRAFTS_REMEMBERED:
+        plain = new.filter(~pl.col("draft").str.starts_with(MARK + MARK))["key"]
+        _hash_by_draft.update((key, found[key]) for key in plain)
+    return drafts.select("draft", query_hash=pl.Series(hashes, dtype=pl.String))
+
+
+def _with_exact_hash(texts: pl.DataFrame) -> pl.DataFrame:
+    """Adds `query_hash`, and `is_shared`: all texts of its draft have it.
+
+    Texts must be distinct.
+    """
+    formed = _with_template(texts)
+    hashes = formed.select(pl.col("template").unique()).with_columns(
         query_hash=pl.col("template")
         .str.replace_all(_LIST, _FOLDED)
         .str.replace_all(_ROWS, _FOLDED)
         .map_elements(text_hash, return_dtype=pl.String)
     )
-    hashes = (
-        templates.join(distinct, on="template")
-        .join(rows.select(_ROW).collect(), on=_ROW, how="right")
-        .sort(_ROW)["query_hash"]
-    )
-    return frame.with_columns(hashes)
+    return formed.join(hashes, on="template")
 
 
-def _templates(rows: pl.LazyFrame) -> pl.DataFrame:
-    """The number and the template of each row."""
+def _with_template(texts: pl.DataFrame) -> pl.DataFrame:
+    """Adds `template`, and `is_shared`: it does not hold literals."""
     text, template = pl.col(_TEXT), pl.col("template")
-    marked = rows.with_columns(template=text.str.replace_all(_LITERALS, _REPLACEMENT)).collect()
+    marked = texts.with_columns(template=text.str.replace_all(_LITERALS, _REPLACEMENT))
     # Few templates are looked at instead of many texts.
     special = (
         marked.select(template.unique())
@@ -94,11 +164,17 @@ def _templates(rows: pl.LazyFrame) -> pl.DataFrame:
         ("as_is", pl.lit(MARK + MARK) + text),
         ("names_table", text.str.replace_all(_LITERALS_BUT_STRINGS, _REPLACEMENT)),
     )
-    parts = [marked.join(special, on="template", how="anti").select(_ROW, "template")]
+    parts = [
+        marked.join(special, on="template", how="anti").with_columns(is_shared=pl.lit(value=True))
+    ]
     for kind, form in forms:
         of_kind = special.filter(pl.col(kind))
         special = special.filter(~pl.col(kind))
-        parts.append(marked.join(of_kind, on="template", how="semi").select(_ROW, template=form))
+        parts.append(
+            marked.join(of_kind, on="template", how="semi").with_columns(
+                template=form, is_shared=pl.lit(value=False)
+            )
+        )
     return pl.concat(parts)
 
 

@@ -3,6 +3,7 @@
 The scan knows clauses and parentheses, no expressions: it finds tables, no columns.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from sqlglot import Token, TokenType
 
 from dbminer_dagster.mining.names import name_parts
 from dbminer_dagster.mining.references import Findings
-from dbminer_dagster.mining.sql_tokens import read_name, word
+from dbminer_dagster.mining.sql_tokens import closings, read_name, word
 from dbminer_dagster.mining.sql_trees import NAMING_FUNCTIONS
 from dbminer_dagster.mining.sql_words import (
     BEFORE_INTO,
@@ -33,7 +34,7 @@ class _Frame:
     in_from: bool = False
     in_merge: bool = False
     defines: str = ""
-    ctes: set[str] = field(default_factory=set)
+    ctes: list[str] = field(default_factory=list)
 
 
 def scan(tokens: Sequence[Token], findings: Findings) -> None:
@@ -47,8 +48,10 @@ class _Scan:
     def __init__(self, tokens: Sequence[Token], findings: Findings) -> None:
         self.tokens = tokens
         self.findings = findings
+        self.after = closings(tokens)
         self.index = 0
         self.frames = [_Frame(is_query=True)]
+        self.ctes = Counter[str]()
         self.created: list[str] = []
 
     def word(self, index: int) -> str:
@@ -74,7 +77,7 @@ class _Scan:
     def source(self) -> None:
         """Read the name at the index, if it is one and is not a function's."""
         parts = self.name()
-        if len(parts) == 1 and any(parts[0].lower() in frame.ctes for frame in self.frames):
+        if len(parts) == 1 and self.ctes[parts[0].lower()]:
             return
         if parts and self.word(self.index) != "(":
             self.findings.read(parts)
@@ -85,22 +88,11 @@ class _Scan:
         if self.word(start) in NAMING_FUNCTIONS and self.word(start + 1) == "(":
             literal = self.tokens[start + 2 : start + 3]
             if literal and literal[0].token_type == TokenType.STRING:
-                self.index = self.after_group(start + 1)
+                self.index = self.after[start + 1]
                 return [part.strip() for part in name_parts(literal[0].text)]
         parts, self.index = read_name(self.tokens, start)
         self.index = max(self.index, start + 1)
         return parts
-
-    def after_group(self, index: int) -> int:
-        """The index after the parenthesis that closes the one at `index`."""
-        depth = 0
-        while index < len(self.tokens):
-            word = self.word(index)
-            depth += (word == "(") - (word == ")")
-            index += 1
-            if depth == 0:
-                break
-        return index
 
     def skip(self, *words: str) -> bool:
         """Move over `words` when they are next."""
@@ -123,14 +115,15 @@ class _Scan:
 
     def close(self, frame: _Frame) -> None:
         if len(self.frames) > 1:
-            self.frames.pop()
+            self.ctes.subtract(self.frames.pop().ctes)
         if frame.defines:
-            self.frames[-1].ctes.add(frame.defines)
+            self.define(frame.defines)
             if self.skip(","):
-                self.common_table(self.frames[-1])
+                self.common_table()
 
     def semicolon(self, _: _Frame) -> None:
         self.frames = [_Frame(is_query=True)]
+        self.ctes.clear()
         self.created = []
 
     def comma(self, frame: _Frame) -> None:
@@ -187,23 +180,28 @@ class _Scan:
     def clone(self, _: _Frame) -> None:
         self.source()
 
-    def with_(self, frame: _Frame) -> None:
+    def with_(self, _: _Frame) -> None:
         if self.word(self.index) != "SCHEMA":
-            self.common_table(frame)
+            self.common_table()
 
-    def common_table(self, frame: _Frame) -> None:
+    def common_table(self) -> None:
         """Step into a common table expression; its name counts from its end, or from here."""
         is_recursive = self.skip("RECURSIVE")
         parts, index = read_name(self.tokens, self.index)
         if self.word(index) == "(":
-            index = self.after_group(index)
+            index = self.after[index]
         if len(parts) != 1 or self.word(index) != "AS" or self.word(index + 1) != "(":
             return
         name = parts[0].lower()
         if is_recursive:
-            frame.ctes.add(name)
+            self.define(name)
         self.index = index + 2
         self.frames.append(_Frame(defines=name))
+
+    def define(self, name: str) -> None:
+        """Let `name` be a common table expression up to the end of the innermost frame."""
+        self.frames[-1].ctes.append(name)
+        self.ctes[name] += 1
 
     def create(self, _: _Frame) -> None:
         """`CREATE [OR REPLACE] … TABLE|VIEW [IF NOT EXISTS] name`, and `REPLACE TABLE name`."""

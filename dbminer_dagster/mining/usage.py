@@ -1,93 +1,122 @@
-"""A day's attributed statements to `query_references` and `daily_usage`."""
+"""Statements to uses, to `query_references` and `daily_usage`.
 
+A *use* is what the statements that agree in all but their measures add up to. Uses add up again,
+so that they can be summed within batches, within portions of a day, and over all of it.
+"""
+
+from collections.abc import Sequence
 from datetime import date
 
 import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.mining.attribution import Attribution
+from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.reference_sets import SEPARATOR
 from dbminer_dagster.mining.templates import text_hash
 from dbminer_dagster.schemas import DAILY_USAGE, QUERY_REFERENCES
 
-ATTRIBUTION_ORDER = ("lineage", "parsed", "scanned")
-REFERENCE = ["query_hash", "operation", "set_key"]
+SUMS = (
+    "statement_count",
+    "total_duration_ms",
+    "total_task_duration_ms",
+    "read_bytes",
+    "cached_statement_count",
+    "estimated_cost_micro_usd",
+    "known_cost_count",
+    "excluded_references",
+)
+MAXIMA = ("max_duration_ms", "last_use")
+MEASURES = pl.Schema(
+    dict.fromkeys(SUMS, pl.Int64) | {"max_duration_ms": pl.Int64, "last_use": pl.String}
+)
+"""What adds up; `last_use` is the start of the last statement, and its id."""
+TIME_DIGITS = 19
+REFERENCE = ["query_hash", "operation", "set_hash"]
 
 
-def references(attributed: Attribution, texts: pl.LazyFrame, day: date) -> pl.DataFrame:
-    """The day's `query_references`, and `set_key` to find them by.
+def with_measures(statements: pl.DataFrame) -> pl.DataFrame:
+    """Each statement as a use: `MEASURES`, and `user_name` without nulls.
+
+    Args:
+        statements: `user_name`, `user_id`, `statement_id`, `start_time`, `excluded_references`,
+            and the durations, bytes, cost and cache of `filtered_queries`.
+    """
+    cost = pl.col("estimated_cost_micro_usd")
+    started = pl.col("start_time").dt.epoch("us").cast(pl.String).str.zfill(TIME_DIGITS)
+    return statements.with_columns(
+        pl.col("total_duration_ms", "total_task_duration_ms", "read_bytes").fill_null(0),
+        user_name=pl.coalesce("user_name", "user_id", pl.lit("unknown")),
+        statement_count=pl.lit(1, pl.Int64),
+        max_duration_ms=pl.col("total_duration_ms").fill_null(0),
+        cached_statement_count=pl.col("from_result_cache").fill_null(value=False).cast(pl.Int64),
+        estimated_cost_micro_usd=cost.fill_null(0),
+        known_cost_count=cost.is_not_null().cast(pl.Int64),
+        excluded_references=pl.col("excluded_references").fill_null(0),
+        # Text that sorts as time and then id do, since engines have no common argmax.
+        last_use=started + pl.col("statement_id"),
+    )
+
+
+def added_up(uses: nw.LazyFrame, key: Sequence[str]) -> nw.LazyFrame:
+    """Uses that agree in the key as one.
+
+    Args:
+        uses: The key and `MEASURES`.
+        key: Columns.
+    """
+    return uses.group_by(list(key)).agg(
+        *(nw.col(name).sum().alias(name) for name in SUMS),
+        *(nw.col(name).max().alias(name) for name in MAXIMA),
+    )
+
+
+def references(engine: Engine, uses: nw.LazyFrame, sets: pl.DataFrame, day: date) -> pl.DataFrame:
+    """The day's `query_references` but for their texts, and `set_hash` to find them by.
 
     Where statements of one reference were attributed in different ways, the best one is named.
+
+    Args:
+        engine: Runs the frames.
+        uses: `REFERENCE`, and `attribution`.
+        sets: See `collect_sets`; distinct.
+        day: The day.
     """
-    distinct = (
-        attributed.statements.lazy()
-        .filter(pl.col("attribution").is_not_null())
-        .group_by(REFERENCE)
-        .agg(
-            attribution=pl.col("attribution")
-            .replace_strict(ATTRIBUTION_ORDER, range(len(ATTRIBUTION_ORDER)))
-            .min()
-        )
-        .with_columns(
-            pl.col("attribution").replace_strict(
-                range(len(ATTRIBUTION_ORDER)), ATTRIBUTION_ORDER, return_dtype=pl.String
-            )
-        )
-        .join(attributed.sets.lazy(), on="set_key")
-        .join(texts, on="query_hash", how="left")
-        .collect()
-    )
-    hashes = [
-        text_hash((SEPARATOR * 3).join([query_hash or "", operation, set_key]))
-        for query_hash, operation, set_key in distinct.select(REFERENCE).iter_rows()
-    ]
+    # Lineage, parsed, scanned: by the alphabet the best comes first.
+    best = uses.group_by(REFERENCE).agg(nw.col("attribution").min().alias("attribution"))
+    distinct = engine.collect(best).join(sets, on="set_hash")
+    keys = distinct.select(pl.col("query_hash").fill_null(""), "operation", "set_key")
+    hashes = [text_hash((SEPARATOR * 3).join(key)) for key in keys.iter_rows()]
     return distinct.with_columns(
         pl.Series("reference_hash", hashes, pl.String), day=pl.lit(day)
-    ).select(*QUERY_REFERENCES.schema.names(), "set_key")
+    ).select(*(name for name in QUERY_REFERENCES.schema if name != "statement_text"), "set_hash")
 
 
-def daily_usage(statements: nw.LazyFrame) -> nw.LazyFrame:
+def daily_usage(engine: Engine, uses: nw.LazyFrame, found: pl.DataFrame, day: date) -> pl.DataFrame:
     """How often and at what cost each user used each reference.
 
     Args:
-        statements: `reference_hash`, `user_name`, `statement_id`, `start_time`, `day`, and the
-            durations and bytes of `filtered_queries`.
-    """
-    key = ["reference_hash", "user_name", "day"]
-    totals = statements.group_by(key).agg(
-        nw.len().cast(nw.Int64).alias("statement_count"),
-        *(
-            nw.col(name).fill_null(0).sum().alias(name)
-            for name in ("total_duration_ms", "total_task_duration_ms", "read_bytes")
-        ),
-        nw.col("total_duration_ms").fill_null(0).max().alias("max_duration_ms"),
-        nw.col("start_time").max().alias("last_used_at"),
-    )
-    last = (
-        statements.join(totals.select(*key, "last_used_at"), on=key, how="inner")
-        .filter(nw.col("start_time") == nw.col("last_used_at"))
-        .group_by(key)
-        .agg(nw.col("statement_id").max().alias("last_statement_id"))
-    )
-    return totals.join(last, on=key, how="inner")
-
-
-def usage_of_day(
-    attributed: Attribution, texts: pl.LazyFrame, day: date
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The day's `query_references` and `daily_usage`.
-
-    Args:
-        attributed: The day's statements.
-        texts: `query_hash` and `statement_text`: one example of each template.
+        engine: Runs the frames.
+        uses: `REFERENCE`, `user_name` and `MEASURES`.
+        found: See `references`.
         day: The day.
     """
-    found = references(attributed, texts, day)
-    statements = (
-        attributed.statements.lazy()
-        .filter(pl.col("attribution").is_not_null())
-        .with_columns(user_name=pl.coalesce("user_name", "user_id", pl.lit("unknown")))
-        .join(found.lazy().select("reference_hash", *REFERENCE), on=REFERENCE, nulls_equal=True)
+    of_reference = engine.frame(
+        found.select(pl.col("query_hash").fill_null(""), *REFERENCE[1:], "reference_hash")
     )
-    usage = daily_usage(nw.from_native(statements)).to_native().select(DAILY_USAGE.schema.names())
-    return found.select(QUERY_REFERENCES.schema.names()), usage.collect(engine="streaming")
+    named = uses.with_columns(nw.col("query_hash").fill_null(""))
+    users = added_up(
+        named.join(of_reference, on=REFERENCE, how="inner"), ["reference_hash", "user_name"]
+    )
+    last = pl.col("last_use")
+    return (
+        engine.collect(users)
+        .with_columns(
+            day=pl.lit(day),
+            estimated_cost_micro_usd=pl.when(pl.col("known_cost_count") > 0).then(
+                "estimated_cost_micro_usd"
+            ),
+            last_used_at=last.str.head(TIME_DIGITS).cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
+            last_statement_id=last.str.slice(TIME_DIGITS),
+        )
+        .select(DAILY_USAGE.schema.names())
+    )

@@ -10,6 +10,7 @@ DESCRIPTIONS = {
     "required_columns_present": "The tables have every column that dbminer reads.",
     "source_is_fresh": "The newest row is younger than the lag and a day.",
     "statement_text_visible": "The texts of recent statements are shown, not redacted or empty.",
+    "billing_readable": "The billed usage and the list prices may be read, to estimate costs.",
     "catalogs_visible": "Unity Catalog lists the catalogs to be mined, and tables in them.",
     "lineage_api_enabled": "The lineage API answers for a table.",
     "query_history_api_reachable": "The Query History API answers.",

@@ -11,6 +11,8 @@ _ORIGINALS = {
     "table_lineage": ("access", "table_lineage"),
     "column_lineage": ("access", "column_lineage"),
     "query_history": ("query", "history"),
+    "billing_usage": ("billing", "usage"),
+    "list_prices": ("billing", "list_prices"),
 }
 _ENABLED = frozenset({"ENABLE_COMPLETED", "MANAGED"})
 _BEING_ENABLED = "ENABLE_INITIALIZED"

@@ -1,8 +1,12 @@
 """Probes of the system-table method: whether the tables can be read, and have what is read."""
 
+from dataclasses import replace
+
 from dbminer_dagster.databricks.system_tables import (
     SystemTable,
+    billing_usage,
     column_lineage,
+    list_prices,
     query_history,
     table_lineage,
 )
@@ -40,8 +44,35 @@ def system_table_probes(session: WorkspaceSession, source: Source, warehouse: Pr
         needs=(readable,),
     )
     fresh = freshness_probe(session, source, tables, columns)
-    texts = [] if is_lineage else [text_probe(session, tables[0], columns)]
-    return [*warehouse.needs, warehouse, readable, columns, fresh, *texts]
+    more = (
+        []
+        if is_lineage
+        else [text_probe(session, tables[0], columns), _billing_probe(session, columns)]
+    )
+    return [*warehouse.needs, warehouse, readable, columns, fresh, *more]
+
+
+def _billing_probe(session: WorkspaceSession, columns: Probe) -> Probe:
+    """The probe of what statements cost; without it everything else is mined all the same."""
+    tables = (billing_usage(session.settings), list_prices(session.settings))
+    reading = _Reading(session, tables)
+
+    def ask() -> Answer:
+        answer = reading.readable()
+        if answer.status is Status.PASSED:
+            return answer
+        text = f"{answer.text} What statements cost stays unknown."
+        return replace(answer, text=text, status=Status.WARNING)
+
+    return Probe(
+        "billing_readable",
+        Stage.ADVICE,
+        f"Select all columns and no row of {' and '.join(table.full_name for table in tables)}.",
+        ask,
+        needs=(columns,),
+        budget_seconds=session.wait_seconds,
+        abandon=session.abandon,
+    )
 
 
 class _Reading:

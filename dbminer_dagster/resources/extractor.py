@@ -1,7 +1,7 @@
 """The port that every extraction method implements."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Self
@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.errors import DayNotCoveredError
-from dbminer_dagster.schemas import KNOWN_TABLES, Table, empty
+from dbminer_dagster.schemas import KNOWN_TABLES, WAREHOUSE_COSTS, Table, empty
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
 from dbminer_dagster.windows import Window
@@ -80,6 +80,32 @@ class Inventory:
         return cls(empty(KNOWN_TABLES).drop("day"), 0, is_readable, (note,))
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What SQL warehouses cost, where the source tells it.
+
+    Attributes:
+        frame: Rows of `warehouse_costs`; lazy, over parts on local disk.
+        row_count: How many they are.
+        unpriced_records: Usage records of each day that no list price is known for.
+        is_known: False where the source tells no cost at all; then there is no row.
+        is_refused: It would, but did not let itself be read.
+        note: Why no cost is known; empty if it is.
+    """
+
+    frame: pl.LazyFrame
+    row_count: int
+    unpriced_records: Mapping[date, int] = field(default_factory=dict)
+    is_known: bool = True
+    is_refused: bool = False
+    note: str = ""
+
+    @classmethod
+    def unknown(cls, note: str, *, is_refused: bool) -> Self:
+        """No cost, and why."""
+        return cls(empty(WAREHOUSE_COSTS), 0, is_known=False, is_refused=is_refused, note=note)
+
+
 class Extractor(dg.ConfigurableResource, ABC):
     """Reads lineage and query history from one kind of source."""
 
@@ -120,4 +146,16 @@ class Extractor(dg.ConfigurableResource, ABC):
             f"The extraction method {self.method.value} gives no inventory: names and paths are "
             "resolved by the tables that lineage names.",
             is_readable=True,
+        )
+
+    def costs(self, window: Window, spool: Spool) -> Costs:  # noqa: ARG002
+        """What SQL warehouses cost in each hour of the window, where the source tells it.
+
+        Raises:
+            SourceError: The source cannot be reached. One that refuses gives no row, and a note.
+        """
+        return Costs.unknown(
+            f"The extraction method {self.method.value} tells no cost: it is read from "
+            "`system.billing`, with DBMINER_QUERY_HISTORY_METHOD=system_table.",
+            is_refused=False,
         )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.parse_pool import ParsePool
 from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.resources.storage import StorageResource
@@ -24,6 +25,6 @@ class ParserResource(dg.ConfigurableResource):
             self._pool = pool
             yield self
 
-    def cache(self) -> ParseCache:
-        """The templates parsed so far, by whichever run."""
-        return ParseCache(self.storage.tables, self._pool)
+    def cache(self, engine: Engine | None = None) -> ParseCache:
+        """The templates parsed so far, by whichever run; new ones go to the engine's workers."""
+        return ParseCache(self.storage.tables, self._pool, engine)

@@ -20,6 +20,11 @@ def _columns(*groups: tuple[str, str]) -> dict[str, str]:
     return {name: sql_type for sql_type, names in groups for name in names.split()}
 
 
+def _struct(names: str) -> str:
+    """A struct of strings."""
+    return f"struct<{','.join(f'{name}:string' for name in names.split())}>"
+
+
 TABLE_LINEAGE = _columns(
     (
         "string",
@@ -80,11 +85,47 @@ INFORMATION_SCHEMA_COLUMNS = _columns(
     ("int", "numeric_precision numeric_precision_radix numeric_scale datetime_precision"),
     ("string", "comment"),
 )
+_PRICE = "struct<default:decimal(38,18)>"
+_USAGE_METADATA_NAMES = (
+    "cluster_id job_id warehouse_id instance_pool_id node_type job_run_id notebook_id "
+    "dlt_pipeline_id endpoint_name endpoint_id dlt_update_id dlt_maintenance_id run_name job_name "
+    "notebook_path central_clean_room_id source_region destination_region app_id app_name "
+    "metastore_id private_endpoint_name storage_api_type budget_policy_id"
+)
+BILLING_USAGE = _columns(
+    ("string", "record_id account_id workspace_id sku_name cloud"),
+    ("timestamp", "usage_start_time usage_end_time"),
+    ("date", "usage_date"),
+    ("map<string,string>", "custom_tags"),
+    ("string", "usage_unit"),
+    ("decimal(38,18)", "usage_quantity"),
+    (_struct(_USAGE_METADATA_NAMES), "usage_metadata"),
+    (_struct("run_as owned_by created_by"), "identity_metadata"),
+    ("string", "record_type"),
+    ("date", "ingestion_date"),
+    ("string", "billing_origin_product"),
+    (
+        "struct<jobs_tier:string,sql_tier:string,dlt_tier:string,is_serverless:boolean,"
+        "is_photon:boolean,serving_type:string>",
+        "product_features",
+    ),
+    ("string", "usage_type"),
+)
+BILLING_LIST_PRICES = _columns(
+    ("timestamp", "price_start_time price_end_time"),
+    ("string", "account_id sku_name cloud currency_code usage_unit"),
+    (
+        f"struct<default:decimal(38,18),promotional:{_PRICE},effective_list:{_PRICE}>",
+        "pricing",
+    ),
+)
 
 SYSTEM_TABLES = {
     ("system", "access", "table_lineage"): TABLE_LINEAGE,
     ("system", "access", "column_lineage"): COLUMN_LINEAGE,
     ("system", "query", "history"): QUERY_HISTORY,
+    ("system", "billing", "usage"): BILLING_USAGE,
+    ("system", "billing", "list_prices"): BILLING_LIST_PRICES,
     ("system", "information_schema", "tables"): INFORMATION_SCHEMA_TABLES,
     ("system", "information_schema", "columns"): INFORMATION_SCHEMA_COLUMNS,
 }

@@ -119,7 +119,7 @@ class Workspace:
         self.principals = (self.user, self.service_principal, self.azure_service_principal)
         names = {principal.name for principal in self.principals}
         self.warehouse = Warehouse(can_use=set(names))
-        self.enabled_system_schemas = {"access", "query", "information_schema"}
+        self.enabled_system_schemas = {"access", "billing", "query", "information_schema"}
         self.unity_catalog = True
         self.metastore_admins = set(names)
         self.sees_statement_text = set(names)

@@ -9,8 +9,9 @@ import polars as pl
 
 from dbminer_dagster.errors import SettingsError
 from dbminer_dagster.resources.databricks import DatabricksResource
-from dbminer_dagster.resources.extractor import Extraction, Extractor, Inventory
+from dbminer_dagster.resources.extractor import Costs, Extraction, Extractor, Inventory
 from dbminer_dagster.resources.query_history_rows import each_once
+from dbminer_dagster.resources.system_tables.billing import read_costs
 from dbminer_dagster.resources.system_tables.inventory import read_inventory
 from dbminer_dagster.resources.system_tables.lineage import lineage_source
 from dbminer_dagster.resources.system_tables.query_history import query_history_source
@@ -82,6 +83,10 @@ class SystemTableExtractor(Extractor):
         return read_inventory(
             self.databricks.connection, self._warehouse_id, self.excluded_catalogs, read_at, spool
         )
+
+    def costs(self, window: Window, spool: Spool) -> Costs:
+        """See `Extractor.costs`."""
+        return read_costs(self, self.databricks.connection, self._warehouse_id, window, spool)
 
     def _reader(self, source: Source, spool: Spool) -> SourceReader:
         return SourceReader(self.databricks.connection, self._warehouse_id, source, spool)

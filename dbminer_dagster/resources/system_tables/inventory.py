@@ -5,26 +5,23 @@ run: whoever may not read it has names and paths resolved by lineage alone. A re
 whole does, for a name must not look unique because its namesake is missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import dagster as dg
 import polars as pl
 
 from dbminer_dagster.databricks.system_tables import SYSTEM_CATALOG, quoted
-from dbminer_dagster.errors import NOT_FOUND, AccessDeniedError, CutOffError, StatementError
 from dbminer_dagster.mining import resolution
 from dbminer_dagster.mining.filters import glob_pattern
 from dbminer_dagster.resources.extractor import Inventory
-from dbminer_dagster.resources.system_tables.attempts import attempts
+from dbminer_dagster.resources.system_tables.whole_result import ALL_ROWS, WholeResult
 from dbminer_dagster.schemas import KNOWN_TABLES, STRINGS, UTC_TIME
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
 
 if TYPE_CHECKING:
     from dbminer_dagster.databricks.connection import Connection
-    from dbminer_dagster.databricks.warehouse import Warehouse
 
 PARTS = ("table_catalog", "table_schema", "table_name")
 TABLES_SCHEMA = pl.Schema(
@@ -33,9 +30,6 @@ TABLES_SCHEMA = pl.Schema(
         "last_altered": UTC_TIME,
     }
 )
-REFUSALS = NOT_FOUND | {"UNRESOLVED_COLUMN"}
-"""Error conditions that say that the views are not there as they are needed."""
-ALL_ROWS = "all_rows"
 COLUMNS_SCHEMA = pl.Schema({**dict.fromkeys(PARTS, pl.String), "columns": STRINGS})
 
 
@@ -66,13 +60,9 @@ def read_inventory(
         ("columns", _columns_statement(condition), COLUMNS_SCHEMA),
     ):
         name = f"{SYSTEM_CATALOG}.information_schema.{view}"
-        work = _spooling(statement, parameters, spool, view, schema)
-        try:
-            attempts(connection, warehouse_id, name, work)
-        except (AccessDeniedError, StatementError) as error:
-            if not _is_refusal(error):
-                raise
-            note = f"{name} could not be read. {error}"
+        result = WholeResult(name, view, statement, parameters, schema)
+        if refusal := result.read(connection, warehouse_id, spool):
+            note = f"{name} could not be read. {refusal}"
             return Inventory.without_rows(note, is_readable=False)
     spool.write(KNOWN_TABLES.name, _rows(spool, read_at))
     rows = spool.scan(KNOWN_TABLES.name, _SCHEMA)
@@ -84,12 +74,6 @@ def read_inventory(
             "BROWSE or SELECT on the catalogs to have names and paths resolved by it.",
         )
     return Inventory(rows, row_count, notes=notes)
-
-
-def _is_refusal(error: AccessDeniedError | StatementError) -> bool:
-    if isinstance(error, AccessDeniedError):
-        return True
-    return (error.error_class or "").partition(".")[0] in REFUSALS
 
 
 _SCHEMA = pl.Schema({name: dtype for name, dtype in KNOWN_TABLES.schema.items() if name != "day"})
@@ -124,29 +108,6 @@ def _statement(view: str, selected: Sequence[str], condition: str) -> str:
         f"SELECT {', '.join(selected)}, count(*) OVER () AS {ALL_ROWS}\n"
         f"FROM {source} AS t\nWHERE {condition}"
     )
-
-
-def _spooling(
-    statement: str, parameters: dict[str, str], spool: Spool, name: str, schema: pl.Schema
-) -> "Callable[[Warehouse], None]":
-    """The work that spools the result of a statement; it leaves no part behind if it fails."""
-
-    def work(warehouse: "Warehouse") -> None:
-        dg.get_dagster_logger().debug(statement)
-        read = all_rows = 0
-        with spool.all_or_nothing(name):
-            for batch in warehouse.batches(statement, parameters):
-                spool.write(name, batch.select(pl.col(each).cast(schema[each]) for each in schema))
-                read += batch.height
-                all_rows = max([all_rows, *batch[ALL_ROWS].head(1)])
-            if read < all_rows:
-                raise CutOffError(
-                    f"{SYSTEM_CATALOG}.information_schema.{name}: the result held {read:,} of its "
-                    f"{all_rows:,} rows. Run the day again; if it stays so, look for a row limit "
-                    "on the warehouse."
-                )
-
-    return work
 
 
 def _rows(spool: Spool, read_at: datetime) -> pl.LazyFrame:

@@ -1,0 +1,1 @@
+"""Fuzzing of what reads SQL: the rules that no text may break, and texts that once came close."""
