@@ -68,7 +68,7 @@ def test_every_statement_is_marked_as_ours(databricks_emulator: Emulator) -> Non
     ask(settings_of(databricks_emulator), Source.QUERY_HISTORY)
 
     tags = [statement.query_tags for statement in databricks_emulator.statements]
-    assert len(tags) == 4
+    assert len(tags) == 6
     assert {each["application"] for each in tags} == {"dbminer"}
 
 

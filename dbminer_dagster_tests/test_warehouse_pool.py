@@ -26,6 +26,7 @@ READS_OF_WORKSPACE = {
     "raw_query_history",
     "raw_lineage",
     "known_tables",
+    "warehouse_costs",
     "preflight_lineage",
     "preflight_query_history",
 }
