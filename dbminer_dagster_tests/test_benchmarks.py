@@ -106,3 +106,19 @@ def test_rest_query_history_gives_both_ways_the_same_rows(tmp_path: Path) -> Non
 
     counts = [row["statements"] for row in tables_of(printed).values() if "peak MB" in row]
     assert set(counts) == {"300"}
+
+
+def test_windows_are_scored_by_all_ways(tmp_path: Path) -> None:
+    """A range of days, and each of its days alone, score the assets of one day."""
+    size = {"statements": 2000, "templates": 200, "users": 60, "tables": 100, "audience": 3}
+    days = {"window-days": 3, "range-days": 6}
+
+    rows = tables_of(printed_by("windows.py", tmp_path, size | days))
+
+    assets = {name: number(row["assets"]) for name, row in rows.items()}
+    both = assets["tables and columns"]
+    assert assets["tables"] + assets["columns"] == both > assets["tables"] > 50
+    assert assets["the same, range of 6 days"] == assets["each of 2 days from its 3 days"] == both
+    assert assets["plain join of tables and users, without lists"] == assets["tables"]
+    figures = ("s a day", "CPU s a day", "peak MB")
+    assert min(number(row[name]) for row in rows.values() for name in figures) > 0

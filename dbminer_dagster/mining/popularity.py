@@ -18,6 +18,7 @@ from dbminer_dagster.mining.user_lists import COST, user_lists
 from dbminer_dagster.mining.uses import groups, links, scored, use_counts
 from dbminer_dagster.mining.window_usage import WindowUsage
 from dbminer_dagster.schemas import POPULARITY_SCORES
+from dbminer_dagster.windows import Window
 
 LEVELS = ("Least popular", "Less popular", "Popular", "Most popular")
 RANK_DECIMALS = 9
@@ -54,44 +55,44 @@ def popularity_of(
     """
     found = links(used.references, asset_type)
     of_asset, members = groups(scored(found, uses))
-    totals_of_link = link_totals(engine, used, members)
-    users = user_lists(engine, used, members, totals_of_link.select("link", "user_count"))
-    templates = query_lists(engine, used, members, totals_of_link).collect()
-    sums = _sums(members, totals_of_link).join(users.lazy().select(USER_FIGURES), on="group")
+    of_link = link_totals(engine, used, members)
+    users = user_lists(engine, used, members, of_link.select("link", "user_count"))
+    templates = query_lists(engine, used, members, of_link).collect()
+    sums = _sums(members, of_link).join(users.lazy().select(USER_FIGURES), on="group")
     written = writes(totals, used.references)
     figures = (
         with_score(of_asset.lazy().join(sums, on="group"))
         .join(use_counts(found, totals), on="asset", how="left")
         .join(written if asset_type == "table" else written.head(0), on="asset", how="left")
-        .with_columns(**_asset_names(asset_type))
+        .with_columns(pl.col("write_count").fill_null(0), **_asset_names(asset_type))
         .join(table_types, on="table_name", how="left")
-        .with_columns(
-            pl.col("write_count").fill_null(0),
-            asset_type=pl.lit(asset_type),
-            window_start=pl.lit(used.window.start),
-            window_end=pl.lit(used.window.last_day),
-            days_present=pl.lit(days_present, pl.Int32),
-            days_wanted=pl.lit(used.window.days, pl.Int32),
-            day=pl.lit(used.window.last_day),
-        )
+        .with_columns(**_of_window(used.window, days_present), asset_type=pl.lit(asset_type))
         # Columns of one table share their templates, whose texts then take little room in a file.
         .sort("asset")
         .collect()
     )
     for rows in figures.iter_slices(ROWS_AT_A_TIME):
-        yield (
-            rows.join(users.drop("user_count"), on="group")
-            .join(templates, on="group", how="left")
-            .with_columns(pl.col(name).fill_null([]) for name in queries.ORDERS)
-            .select(POPULARITY_SCORES.schema.names())
-        )
+        listed = rows.join(users.drop("user_count"), on="group")
+        listed = listed.join(templates, on="group", how="left")
+        no_query = [pl.col(name).fill_null([]) for name in queries.ORDERS]
+        yield listed.with_columns(no_query).select(POPULARITY_SCORES.schema.names())
 
 
-def _sums(members: pl.DataFrame, totals_of_link: pl.DataFrame) -> pl.LazyFrame:
+def _of_window(window: Window, days_present: int) -> dict[str, pl.Expr]:
+    return {
+        "window_start": pl.lit(window.start),
+        "window_end": pl.lit(window.last_day),
+        "days_present": pl.lit(days_present, pl.Int32),
+        "days_wanted": pl.lit(window.days, pl.Int32),
+        "day": pl.lit(window.last_day),
+    }
+
+
+def _sums(members: pl.DataFrame, of_link: pl.DataFrame) -> pl.LazyFrame:
     """The reads of each `group`, and what they cost."""
     return (
         members.lazy()
-        .join(totals_of_link.lazy(), on="link")
+        .join(of_link.lazy(), on="link")
         .group_by("group")
         .agg(
             pl.col("read_count", "costed_count", *COST).sum(),

@@ -60,8 +60,8 @@ def slid(seen: pl.DataFrame, rows: pl.DataFrame, window: Window) -> pl.DataFrame
         to others.
     """
     known = rows.join(seen.select("reference_hash", "reference"), on="reference_hash", how="left")
-    first = seen.select(pl.col("reference").max().fill_null(-1) + 1).item()
-    fresh = first + pl.col("reference").is_null().cum_sum().cast(pl.Int64)
+    highest = seen.select(pl.col("reference").max().fill_null(-1)).item()
+    fresh = highest + pl.col("reference").is_null().cum_sum().cast(pl.Int64)
     numbered = known.with_columns(pl.coalesce("reference", fresh))
     older = seen.join(rows, on="reference_hash", how="anti").filter(window.holds())
     return pl.concat([older, numbered.select(REFERENCE_SCHEMA.names())])
