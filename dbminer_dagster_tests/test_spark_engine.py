@@ -50,6 +50,8 @@ def remote(
     """The address of one of the servers."""
     with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as address:
         yield address
+        # What Spark's client has yet to tell a server that is gone, it would try for ten minutes.
+        connected(address).stop()
 
 
 @pytest.fixture
