@@ -20,7 +20,8 @@ from deltalake.transaction import AddAction
 from dbminer_dagster.errors import RowCountError
 from dbminer_dagster.windows import Window
 
-COMPRESSION_LEVEL = 3
+COMPRESSION_LEVEL = 1
+"""Files are some 4 % larger than at level 3, and a tenth less time goes into them."""
 ROW_GROUP_ROWS = 25_000
 """Polars holds several groups at a time, and statements are long."""
 LISTED_DAYS = 10

@@ -72,11 +72,9 @@ class ParseCache:
         if self._loaded:
             return
         schema = pl.Schema(TEMPLATE_SCHEMA | {"rules_version": pl.String})
-        self._known = (
-            self.storage.scan_whole(CACHE_TABLE, schema)
-            .filter(pl.col("rules_version") == RULES_VERSION)
-            .select(TEMPLATE_SCHEMA.names())
-            .unique("query_hash")
-            .collect()
+        known = self.storage.scan_whole(CACHE_TABLE, schema).filter(
+            pl.col("rules_version") == RULES_VERSION
         )
+        # As a part of the plan, `unique` takes twenty times as long with lists beside the key.
+        self._known = known.select(TEMPLATE_SCHEMA.names()).collect().unique("query_hash")
         self._loaded = True

@@ -51,10 +51,9 @@ def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]
         One row for each key: the lists, `set_key` that spells them, `set_hash` of that, and
         `excluded_references`: how many tables were left out.
     """
-    name = pl.col("name")
-    is_excluded = in_catalogs(pl.col("table"), excluded)
+    is_excluded, kind_of_use = pl.col("is_excluded"), pl.col("kind")
     lists = [
-        name.filter(pl.col("kind") == kind, ~is_excluded).drop_nulls().unique().sort().alias(kind)
+        pl.col("name").filter(kind_of_use == kind, ~is_excluded).drop_nulls().alias(kind)
         for kind in KINDS
     ]
     left_out = pl.col("table").filter(is_excluded).n_unique().cast(pl.Int64)
@@ -62,7 +61,11 @@ def collect_sets(used: pl.LazyFrame, key: Sequence[str], excluded: Sequence[str]
     # Without indirect reads the key, and thus all hashes of it, are as in the first release.
     keys = [*always, pl.when(indirect != "").then(indirect)]
     sets = (
-        used.group_by(key)
+        used.unique()
+        .with_columns(is_excluded=in_catalogs(pl.col("table"), excluded))
+        # One sort for all: groups keep the order of their rows.
+        .sort("name")
+        .group_by(key)
         .agg(*lists, excluded_references=left_out)
         .with_columns(pl.col(kind).cast(STRINGS) for kind in KINDS)
         .with_columns(set_key=pl.concat_str(keys, separator=SEPARATOR * 2, ignore_nulls=True))

@@ -14,6 +14,8 @@ MARK = "\x1a"
 DRAFTS_REMEMBERED = 100_000
 """A process remembers the templates of so many drafts, in some 20 MB."""
 _TEXT = "__text"
+_BARE = "__bare"
+_OWN_HASH = "__own_hash"
 
 # Each form is deterministic from left to right: that lets the regex engine find its groups fast.
 _COMMENT_BODY = r"(?:[^*/]|/+[^*/])*"
@@ -75,39 +77,42 @@ def with_query_hash(frame: pl.DataFrame, text: str = "statement_text") -> pl.Dat
         frame: Any frame; row order is kept.
         text: The column that holds the texts.
     """
-    texts = frame.select(pl.col(text).alias(_TEXT)).drop_nulls().unique()
-    drafted = _with_draft(texts)
-    hashed = drafted.join(_draft_hashes(drafted), on="draft")
-    of_its_own = hashed.filter(pl.col("query_hash").is_null())
-    hashes = pl.concat(
-        [
-            hashed.select(_TEXT, "query_hash").drop_nulls(),
-            _with_exact_hash(of_its_own.select(_TEXT)).select(_TEXT, "query_hash"),
-        ]
+    rows = frame.drop("query_hash", strict=False).with_columns(_without_strings(text).alias(_BARE))
+    hashes = _bare_hashes(rows.select(_BARE, pl.col(text).alias(_TEXT)))
+    hashed = rows.join(hashes, on=_BARE, how="left", maintain_order="left").drop(_BARE)
+    of_its_own = hashed.filter(pl.col("query_hash").is_null()).select(pl.col(text).alias(_TEXT))
+    exact = _with_exact_hash(of_its_own.drop_nulls().unique())
+    if exact.is_empty():
+        return hashed
+    own_hash = exact.select(pl.col(_TEXT).alias(text), pl.col("query_hash").alias(_OWN_HASH))
+    return (
+        hashed.join(own_hash, on=text, how="left", maintain_order="left")
+        .with_columns(pl.coalesce("query_hash", _OWN_HASH))
+        .drop(_OWN_HASH)
     )
-    return frame.drop("query_hash", strict=False).join(
-        hashes.rename({_TEXT: text}), on=text, how="left", maintain_order="left"
-    )
 
 
-def _with_draft(texts: pl.DataFrame) -> pl.DataFrame:
-    """Adds `draft` to distinct texts: what a text's template is a function of.
+def _without_strings(text: str) -> pl.Expr:
+    """The text with a mark in place of each string; a text that holds the mark is left whole."""
+    whole = pl.lit(MARK + MARK) + pl.col(text)
+    bare = pl.col(text).str.replace_all(rf"(?s)'{_SINGLE_REST}", f"'{MARK}")
+    return pl.when(pl.col(text).str.contains(MARK, literal=True)).then(whole).otherwise(bare)
 
-    Finding it takes a fraction of the time that a template takes, and few drafts are left to make
-    templates of. A text that is not plain is its own draft, with a sign that no other has.
+
+def _bare_hashes(texts: pl.DataFrame) -> pl.DataFrame:
+    """Each distinct `_BARE` that is plain with its `query_hash`, if all texts of it share one.
+
+    Its *draft* lacks numbers, too: what the template of a plain text is a function of. Finding it
+    takes a fraction of the time that a template takes, and few drafts are left to make templates
+    of.
     """
-    text, bare = pl.col(_TEXT), pl.col("bare")
-    without_strings = texts.filter(~text.str.contains(MARK, literal=True)).with_columns(
-        bare=text.str.replace_all(rf"(?s)'{_SINGLE_REST}", f"'{MARK}")
-    )
     plain = (
-        without_strings.select(bare.unique())
-        .filter(bare.str.contains(_PLAIN))
-        .with_columns(draft=bare.str.replace_all(_NUMBER, MARK))
+        texts.group_by(_BARE)
+        .agg(pl.col(_TEXT).first())
+        .filter(pl.col(_BARE).str.contains(_PLAIN))
+        .with_columns(draft=pl.col(_BARE).str.replace_all(_NUMBER, MARK))
     )
-    drafted = without_strings.join(plain, on="bare").select(_TEXT, "draft")
-    others = texts.join(drafted, on=_TEXT, how="anti")
-    return pl.concat([drafted, others.with_columns(draft=pl.lit(MARK + MARK) + text)])
+    return plain.join(_draft_hashes(plain), on="draft").select(_BARE, "query_hash")
 
 
 _hash_by_draft: dict[str, str | None] = {}
@@ -124,11 +129,9 @@ def _draft_hashes(drafted: pl.DataFrame) -> pl.DataFrame:
     exact = _with_exact_hash(new.select("key", _TEXT))
     found = dict(exact.select("key", pl.when("is_shared").then("query_hash")).iter_rows())
     hashes = [found[key] if key in found else _hash_by_draft[key] for key in keys]
-    # What is remembered is never taken back, since other threads may be about to read it. Texts
-    # that are their own drafts seldom come again.
+    # What is remembered is never taken back, since other threads may be about to read it.
     if len(_hash_by_draft) < DRAFTS_REMEMBERED:
-        plain = new.filter(~pl.col("draft").str.starts_with(MARK + MARK))["key"]
-        _hash_by_draft.update((key, found[key]) for key in plain)
+        _hash_by_draft.update(found)
     return drafts.select("draft", query_hash=pl.Series(hashes, dtype=pl.String))
 
 
