@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable, Field
@@ -43,6 +44,13 @@ TABLE_PROPERTIES = {
     "delta.logRetentionDuration": "interval 30 days",
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
+
+
+class _FolderTable(DeltaTable):
+    """A table whose files have the names that they have in the folder, and not those of a URL."""
+
+    def file_uris(self, *arguments: Any, **keywords: Any) -> list[str]:
+        return list(map(unquote, super().file_uris(*arguments, **keywords)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +230,7 @@ class DeltaStorage:
 
         Their rows lack `day`, which the folder `day=YYYY-MM-DD` of a file tells.
         """
-        delta = self._open(table.name)
-        return (
-            delta.file_uris(file_pruning_predicate=[("day", "in", list(map(str, window)))])
-            if delta
-            else []
-        )
+        return [file for file, _, _ in self._files(table, window)]
 
     def newest_day(self, table: Table) -> date | None:
         """The newest day that has rows, or the last of the empty days mined right after it."""
@@ -280,7 +283,8 @@ class DeltaStorage:
 
     def _open(self, name: str) -> DeltaTable | None:
         try:
-            return DeltaTable(self.table_uri(name), storage_options=self.options())
+            opened = DeltaTable if self._location else _FolderTable
+            return opened(self.table_uri(name), storage_options=self.options())
         except TableNotFoundError:
             return None
         except (DeltaError, OSError) as error:

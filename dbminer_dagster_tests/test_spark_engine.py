@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -20,10 +22,13 @@ from dbminer_dagster.schemas import RAW_QUERY_HISTORY, TABLES
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
+from dbminer_dagster_tests.billing import load_billing, price_row, usage_row
+from dbminer_dagster_tests.databricks_emulator import Emulator, run_emulator
 from dbminer_dagster_tests.frames import DAY, at, history
 from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline, assert_same_tables
 from dbminer_dagster_tests.spark_functions import COUNTS, counted, doubled
 from dbminer_dagster_tests.spark_servers import run_sail, run_spark
+from dbminer_dagster_tests.warehouse import sign_in
 
 SERVERS = {"sail": run_sail, "spark": run_spark}
 on_both = pytest.mark.parametrize(
@@ -32,6 +37,8 @@ on_both = pytest.mark.parametrize(
     indirect=True,
 )
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=3))
+WAREHOUSES = ("4f1c9b7a20de8365", "a07e35d19c42bb80")
+"""Two of the three that run generated statements."""
 ROWS = pl.DataFrame(
     {
         "key": ["a", "b", None, "a"],
@@ -59,20 +66,70 @@ def engine(remote: str) -> SparkEngine:
     return SparkEngine(remote)
 
 
-@pytest.fixture(scope="session")
-def polars(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """A small company's days, mined by the engine `polars`."""
-    offline = tmp_path_factory.mktemp("offline")
-    generate(offline, first_day=FIRST_DAY, days=WINDOW.days, statements_per_day=60, seed=11)
-    return Pipeline(str(offline), str(tmp_path_factory.mktemp("polars"))).mined(WINDOW)
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A small company's workspace, which knows the columns of its tables and has a bill."""
+    files = tmp_path_factory.mktemp("files")
+    generate(
+        files,
+        first_day=FIRST_DAY,
+        days=WINDOW.days,
+        statements_per_day=300,
+        seed=11,
+        system_rows_only=True,
+    )
+    with run_emulator() as emulator:
+        emulator.load_files(files)
+        emulator.add_tables_of_lineage()
+        emulator.adopt_workspace_id()
+        load_billing(emulator, list(_bill(emulator.workspace.workspace_id)), [price_row("0.7")])
+        yield emulator
+
+
+def _bill(workspace_id: str) -> Iterator[dict[str, Any]]:
+    """Some usage in each hour but the last of a day."""
+    for day, hour, warehouse_id in product(WINDOW, range(23), WAREHOUSES):
+        yield usage_row(
+            0.25 + hour,
+            f"{day}T{hour:02}:00:00Z",
+            workspace_id=workspace_id,
+            usage_metadata={"warehouse_id": warehouse_id},
+        )
+
+
+@pytest.fixture(scope="module")
+def polars(workspace: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The workspace's days, mined by the engine `polars`."""
+    with pytest.MonkeyPatch.context() as patch:
+        sign_in(workspace, patch)
+        return _mined(tmp_path_factory.mktemp("polars"))
+
+
+def _mined(storage: Path, spark_remote: str | None = None) -> Pipeline:
+    pipeline = Pipeline(
+        "unused", str(storage), lineage_method="system_table", spark_remote=spark_remote
+    )
+    return pipeline.mined(WINDOW)
 
 
 @on_both
-def test_both_engines_give_the_same_tables(polars: Pipeline, remote: str, tmp_path: Path) -> None:
+def test_both_engines_give_the_same_tables(
+    workspace: Emulator,
+    polars: Pipeline,
+    remote: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The engine `spark` gives the rows that `polars` gives, to the last digit."""
-    assert_same_tables(
-        polars, Pipeline(polars.offline, str(tmp_path), spark_remote=remote).mined(WINDOW)
-    )
+    sign_in(workspace, monkeypatch)
+
+    found = _mined(tmp_path, remote)
+
+    assert_same_tables(polars, found, "read_at")
+    assert found.table("known_tables")["columns"].list.len().sum() > 0
+    costs = found.table("filtered_queries")["estimated_cost_micro_usd"]
+    assert 0 < costs.null_count() < costs.len()
+    assert found.table("popularity_scores")["estimated_cost_micro_usd"].sum() > 0
 
 
 @on_both
