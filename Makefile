@@ -17,7 +17,7 @@ $(SAMPLED): export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
 $(SAMPLED): export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
 check: export DBMINER_LINEAGE_METHOD := offline
 
-.PHONY: demo ui test check bench corpus lock
+.PHONY: demo ui test e2e soak check bench corpus lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
@@ -34,12 +34,20 @@ ui: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+e2e: $(VENV)/.dev
+	$(BIN)/python -m pytest -m e2e dbminer_dagster_tests/e2e
+
+soak: $(VENV)/.dev
+	PYTHONPATH=examples $(BIN)/python -m dbminer_dagster_tests.soak --write docs/soak.md
+
 check: $(VENV)/.dev $(DAGSTER_HOME)/dagster.yaml
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	$(BIN)/dg check defs
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/python -m pip check
 
 bench: $(VENV)/.dev
@@ -58,7 +66,10 @@ lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 		pyproject.toml --group build -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-		pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+		pyproject.toml --extra deploy --group build -c requirements.lock -o requirements-deploy.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		pyproject.toml --extra deploy --group build --group dev -c requirements-deploy.lock \
+		-o requirements-dev.lock
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

@@ -1,6 +1,6 @@
-"""Jobs and schedules."""
+"""Jobs, and what they mine."""
 
-from datetime import UTC, date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -11,8 +11,16 @@ from dbminer_dagster.failures import user_errors
 from dbminer_dagster.parse_cache import CACHE_TABLE
 from dbminer_dagster.partitions import day_key
 from dbminer_dagster.resources.storage import StorageResource
-from dbminer_dagster.schemas import COLUMN_LINEAGE, POPULARITY_SCORES, TABLES, Table
+from dbminer_dagster.run_outcomes import RANGE_END, RANGE_START
+from dbminer_dagster.schemas import (
+    COLUMN_LINEAGE,
+    POPULARITY_SCORES,
+    TABLE_LINEAGE,
+    TABLES,
+    Table,
+)
 from dbminer_dagster.settings import Settings
+from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 
 LINEAGE_ASSETS = (
@@ -30,17 +38,8 @@ USAGE_ASSETS = (
     "query_references",
     "daily_usage",
     "popularity_scores",
+    "popularity_report",
 )
-DAYS_BY_CADENCE = {"weekly": 7, "monthly": 31}
-"""Days that become minable between two ticks; one for every other cadence."""
-
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def jobs() -> list[Any]:
@@ -76,87 +75,24 @@ def mining_job(settings: Settings) -> str:
     return "mine_lineage_and_popularity" if settings.calculate_popularity else "mine_lineage"
 
 
+def last_tables(settings: Settings) -> list[Table]:
+    """The tables that end the chains of that job: a day that all of them hold is mined."""
+    lineage = [TABLE_LINEAGE, COLUMN_LINEAGE]
+    return [POPULARITY_SCORES, *lineage] if settings.calculate_popularity else lineage
+
+
+def mined_days(settings: Settings, storage: DeltaStorage, window: Window) -> frozenset[date]:
+    """The days of the window that all of these tables hold."""
+    held = [storage.days_present(table, window) for table in last_tables(settings)]
+    return frozenset.intersection(*held)
+
+
 def range_tags(window: Window) -> dict[str, str]:
     """The tags by which Dagster knows the days of a run."""
     return {
-        "dagster/asset_partition_range_start": day_key(window.start),
-        "dagster/asset_partition_range_end": day_key(window.last_day),
+        RANGE_START: day_key(window.start),
+        RANGE_END: day_key(window.last_day),
     }
-
-
-def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """The schedules; both are stopped until somebody switches them on."""
-    return [_mining_schedule(settings), _maintenance_schedule()]
-
-
-def _mining_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    job_name = mining_job(settings)
-    last_table = POPULARITY_SCORES if settings.calculate_popularity else COLUMN_LINEAGE
-
-    @dg.schedule(
-        name="mining_schedule",
-        job_name=job_name,
-        cron_schedule=settings.cron_schedule,
-        execution_timezone="UTC",
-        description="Mines every day that became minable since the newest mined one, and the last "
-        "`DBMINER_LAG_DAYS` days before them once more for rows that came late, in one run.",
-    )
-    def mining_schedule(
-        context: dg.ScheduleEvaluationContext, storage: StorageResource
-    ) -> dg.RunRequest | dg.SkipReason:
-        now = context.scheduled_execution_time.astimezone(UTC)
-        running = context.instance.get_runs(
-            dg.RunsFilter(job_name=job_name, statuses=UNFINISHED), limit=1
-        )
-        if running:
-            return dg.SkipReason(f"Run {running[0].run_id} of {job_name} has not ended yet.")
-        mined = _mined_days(settings, storage, last_table, now.date())
-        window = _due(settings, now.date(), mined)
-        if isinstance(window, str):
-            return dg.SkipReason(window)
-        return dg.RunRequest(
-            # The time makes the days of a failed run due again at the next tick.
-            run_key=f"{window.start}..{window.last_day}@{now.isoformat()}",
-            tags=range_tags(window),
-        )
-
-    return mining_schedule
-
-
-def _mined_days(
-    settings: Settings, storage: StorageResource, table: Table, today: date
-) -> frozenset[date]:
-    """The minable days that the tables hold.
-
-    Dagster also calls days materialised that the source did not cover; the tables know better.
-    """
-    newest = settings.newest_minable_day(today)
-    if newest < settings.start_date:
-        return frozenset()
-    with user_errors():
-        minable = Window(settings.start_date, newest + timedelta(days=1))
-        return storage.tables.days_present(table, minable)
-
-
-def _due(settings: Settings, today: date, mined: frozenset[date]) -> Window | str:
-    """The days after the newest mined one with the late days before them, or why there are none.
-
-    Before anything is mined, these are the days that one period of the schedule makes minable.
-    """
-    newest = settings.newest_minable_day(today)
-    if newest < settings.start_date:
-        return (
-            f"Nothing is minable yet: DBMINER_START_DATE is {settings.start_date}, and with "
-            f"DBMINER_LAG_DAYS={settings.lag_days} the newest minable day is {newest}."
-        )
-    if newest in mined:
-        return f"Nothing became minable: {newest}, the newest minable day, is mined."
-    if mined:
-        # Sources fill up late: what they gave after a day was mined is read with its re-read.
-        first = min(mined.intersection(Window.trailing(max(mined), settings.lag_days)))
-    else:
-        first = newest - timedelta(days=DAYS_BY_CADENCE.get(settings.schedule, 1) - 1)
-    return Window(max(first, settings.start_date), newest + timedelta(days=1))
 
 
 @dg.op(description="Compacts the files of every result table and deletes what no version needs.")
@@ -173,13 +109,3 @@ def compact_and_vacuum(context: dg.OpExecutionContext, storage: StorageResource)
 def maintain_tables() -> None:
     """The job behind `maintenance_schedule`."""
     compact_and_vacuum()
-
-
-def _maintenance_schedule() -> dg.ScheduleDefinition:
-    return dg.ScheduleDefinition(
-        name="maintenance_schedule",
-        job=maintain_tables,
-        cron_schedule="0 3 * * 0",
-        execution_timezone="UTC",
-        description="Maintains the result tables every Sunday at 03:00 UTC.",
-    )

@@ -17,6 +17,7 @@ DbminerError
 │       ├── WarehouseError             the SQL warehouse cannot be used
 │       └── StatementError             a SQL statement failed
 ├── EngineError              the engine of the frame steps cannot be used
+├── AlertError               an alert did not reach its webhook
 └── StorageError             the result tables
     ├── SchemaMismatchError  a frame does not have the columns of its table
     └── RowCountError        rows were lost on the way
@@ -130,6 +131,22 @@ class StatementError(WorkspaceError):
 
 class EngineError(DbminerError):
     """The engine of the frame steps cannot be used."""
+
+
+class AlertError(DbminerError):
+    """An alert did not reach its webhook.
+
+    Attributes:
+        is_lasting: Whether posting it again at once is of no use.
+        wait_s: Seconds for which the webhook asked to be left alone; None if it did not.
+    """
+
+    def __init__(
+        self, message: str, *, is_lasting: bool = False, wait_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_lasting = is_lasting
+        self.wait_s = wait_s
 
 
 class StorageError(DbminerError):

@@ -1,12 +1,15 @@
 """The job that does the work of `dbminer extract`."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import dagster as dg
 
 from dbminer_dagster.errors import SettingsError
 from dbminer_dagster.failures import user_errors
+from dbminer_dagster.run_outcomes import FIRST_DAY, LAST_DAY
 from dbminer_dagster.settings import load_settings
+from dbminer_dagster.windows import Window
 
 
 class ExtractConfig(dg.Config):
@@ -71,6 +74,16 @@ def write_offline_files(context: dg.OpExecutionContext, config: ExtractConfig) -
 def extract_offline_files() -> None:
     """The job of that name."""
     write_offline_files()
+
+
+def extraction_of(days: Window) -> dict[str, Any]:
+    """The arguments of a run request that extracts these days."""
+    first, last = str(days.start), str(days.last_day)
+    config = {"since": first, "until": last}
+    return {
+        "run_config": {"ops": {"write_offline_files": {"config": config}}},
+        "tags": {FIRST_DAY: first, LAST_DAY: last},
+    }
 
 
 def _day(name: str, text: str | None) -> date | None:

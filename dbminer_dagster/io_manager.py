@@ -4,6 +4,12 @@ import dagster as dg
 import narwhals as nw
 import polars as pl
 
+from dbminer_dagster.assets.run_summary import (
+    RowsByDay,
+    changed_rows,
+    run_summary,
+    summary_window,
+)
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import day_key, run_window
 from dbminer_dagster.resources.engine import EngineResource
@@ -20,11 +26,15 @@ class DeltaIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: DayFrame) -> None:
         """Replaces the days of the run in one commit."""
-        table = _table(context.asset_key)
+        table, run = _table(context.asset_key), run_window(context)
         with user_errors():
-            commit = self.storage.tables.replace_days(table, run_window(context), obj)
+            before = RowsByDay.of(self.storage.tables, table, summary_window(run))
+            commit = self.storage.tables.replace_days(table, run, obj)
+            after = RowsByDay.of(self.storage.tables, table, summary_window(run))
+        changes = changed_rows(run, before, after)
         context.add_output_metadata(
             {
+                "run_summary": run_summary(run, before, after),
                 "dagster/uri": commit.uri,
                 "dagster/table_name": table.name,
                 "run_delta_version": commit.version,
@@ -33,7 +43,9 @@ class DeltaIOManager(dg.ConfigurableIOManager):
         )
         for day, rows in commit.rows_by_day.items():
             context.step_context.add_asset_metadata(
-                {"dagster/partition_row_count": rows}, context.asset_key, day_key(day)
+                {"rows_changed": changes.get(day, 0), "dagster/partition_row_count": rows},
+                context.asset_key,
+                day_key(day),
             )
 
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame | nw.LazyFrame:

@@ -31,6 +31,7 @@ class ParseCache:
         storage: Holds the table.
         pool: The processes of this machine.
         engine: Parses in its own workers, if it has some.
+        is_ignored: The table is neither read nor written.
         parsed: Templates that were parsed so far, and not found.
         found: Templates that were found.
     """
@@ -38,6 +39,7 @@ class ParseCache:
     storage: DeltaStorage
     pool: ParsePool
     engine: Engine | None = None
+    is_ignored: bool = False
     parsed: int = 0
     found: int = 0
     _known: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TEMPLATE_SCHEMA))
@@ -54,7 +56,7 @@ class ParseCache:
         if new.height:
             rows = self._parsed(new)
             lasting = rows.filter(~pl.col("error").fill_null("").str.contains(PASSING_ERRORS))
-            if lasting.height:
+            if lasting.height and not self.is_ignored:
                 self.storage.append(
                     CACHE_TABLE, lasting.with_columns(rules_version=pl.lit(RULES_VERSION))
                 )
@@ -69,7 +71,7 @@ class ParseCache:
         return parsed_by(self.engine, new)
 
     def _load(self) -> None:
-        if self._loaded:
+        if self._loaded or self.is_ignored:
             return
         schema = pl.Schema(TEMPLATE_SCHEMA | {"rules_version": pl.String})
         known = self.storage.scan_whole(CACHE_TABLE, schema).filter(

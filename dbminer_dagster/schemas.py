@@ -197,7 +197,7 @@ RAW_TABLE_LINEAGE = Table(
 )
 RAW_COLUMN_LINEAGE = Table(
     name="raw_column_lineage",
-    description="The same for columns.",
+    description="Every distinct pair of source and target column, with its cause, of the day.",
     key=(),
     columns=(*_LINEAGE_COLUMNS, *_LINEAGE_COLUMN_PAIR, *_LINEAGE_EVENTS),
 )

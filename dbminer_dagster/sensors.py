@@ -1,10 +1,11 @@
-"""The sensor that mines the days of offline files as they arrive."""
+"""The sensors, and the one that mines the days of offline files as they arrive."""
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from dbminer_dagster.alerts import run_failure_alert
 from dbminer_dagster.automation import LINEAGE_ASSETS, mining_job, range_tags
 from dbminer_dagster.errors import SourceError
 from dbminer_dagster.preflight.model import Source
@@ -21,7 +22,7 @@ SECONDS_BETWEEN_TICKS = 60
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """The sensors; all are stopped until somebody switches them on."""
-    return [_offline_files_arrived(settings)]
+    return [_offline_files_arrived(settings), run_failure_alert(settings)]
 
 
 def _offline_files_arrived(settings: Settings) -> dg.SensorDefinition:

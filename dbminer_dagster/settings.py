@@ -6,6 +6,7 @@ import re
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -31,6 +32,7 @@ CRON_BY_CADENCE = {
 CRON_FIELDS = 5
 USES = ("select", "cached", "pipeline", "indirect", "cluster")
 """What a score can count, see `DBMINER_SCORED_USES`."""
+LONGEST_POPULARITY_WINDOW_DAYS = 30
 ENV_FILE = ".env"
 
 
@@ -103,9 +105,29 @@ def _check_uses(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_owners(value: tuple[str, ...]) -> tuple[str, ...]:
+    """As Dagster has them: else the code location would not load."""
+    for owner in value:
+        if not re.fullmatch(r"team:[\w.-]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner):
+            raise ValueError("allowed are e-mails, and teams as team:name")
+    return value
+
+
 def _check_remote(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith("sc://"):
         raise ValueError("allowed is a Spark Connect address, sc://HOST:PORT")
+    return value
+
+
+def _check_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("allowed is an address, https://HOST/PATH")
+    return value.rstrip("/")
+
+
+def _check_secret_url(value: SecretStr) -> SecretStr:
+    _check_url(value.get_secret_value())
     return value
 
 
@@ -163,7 +185,7 @@ class Settings(BaseSettings):
         30,
         "Trailing days that a score looks at, the scored day included; 1 to 30.",
         ge=1,
-        le=30,
+        le=LONGEST_POPULARITY_WINDOW_DAYS,
     )
     scored_uses: Annotated[CommaSeparated, AfterValidator(_check_uses)] = _setting(
         "DBMINER_SCORED_USES",
@@ -257,6 +279,17 @@ class Settings(BaseSettings):
         "./dbminer_data",
         "Folder or `s3://bucket/prefix` of the result tables.",
     )
+    reports_url: Annotated[str, AfterValidator(_check_url)] | None = _setting(
+        "DBMINER_REPORTS_URL",
+        None,
+        "Web address at which the folder `reports` beside the result tables is served; the UI then "
+        "links to the popularity report.",
+    )
+    owners: Annotated[CommaSeparated, AfterValidator(_check_owners)] = _setting(
+        "DBMINER_OWNERS",
+        ("team:data-platform",),
+        "Comma-separated owners of all assets in the UI: e-mails, or teams as `team:name`.",
+    )
     engine: Engine = _setting(
         "DBMINER_ENGINE", Engine.POLARS, "What runs the heavy steps: `polars` or `spark`."
     )
@@ -270,6 +303,16 @@ class Settings(BaseSettings):
     )
     s3_endpoint_url: str | None = _setting(
         "DBMINER_S3_ENDPOINT_URL", None, "Endpoint of an S3-compatible store."
+    )
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_check_secret_url)] | None = _setting(
+        "DBMINER_ALERT_WEBHOOK_URL",
+        None,
+        "Webhook (Slack or the like) that `run_failure_alert` posts to; the address is a secret.",
+    )
+    webserver_url: Annotated[str, AfterValidator(_check_url)] | None = _setting(
+        "DBMINER_WEBSERVER_URL",
+        None,
+        "Address of the Dagster UI, for the links in alerts.",
     )
     databricks_host: str | None = _setting("DATABRICKS_HOST", None, "URL of the workspace.")
     databricks_auth_type: AuthType | None = _setting(

@@ -1,6 +1,6 @@
 """When the schedules run, and which days a tick asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,14 @@ from sample_generator import generate
 
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.resources.storage import StorageResource
-from dbminer_dagster.schemas import COLUMN_LINEAGE, POPULARITY_SCORES, Table, empty
+from dbminer_dagster.schemas import (
+    COLUMN_LINEAGE,
+    POPULARITY_SCORES,
+    TABLE_LINEAGE,
+    Table,
+    empty,
+)
+from dbminer_dagster.sensors import stretches
 from dbminer_dagster.settings import Settings, load_settings
 from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
@@ -47,7 +54,10 @@ def settings_of(**changes: Any) -> Settings:
 
 
 def tick(
-    settings: Settings, instance: dg.DagsterInstance, at: datetime = NOON
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    at: datetime = NOON,
+    log: list[str] | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
     # The settings are frozen, which makes them hashable.
     definitions = definitions_of(settings)  # pyright: ignore[reportArgumentType]
@@ -58,6 +68,8 @@ def tick(
         repository_def=definitions.get_repository_def(),
         scheduled_execution_time=at,
     ) as context:
+        if log is not None:
+            context.log.addFilter(lambda record: log.append(record.getMessage()) or True)
         found = schedule(context)
     assert isinstance(found, dg.RunRequest | dg.SkipReason)
     return found
@@ -76,10 +88,25 @@ def storage_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "storage")
 
 
-def note_mined(*days: date, table: Table = POPULARITY_SCORES) -> None:
+LINEAGE_TABLES = (TABLE_LINEAGE, COLUMN_LINEAGE)
+LAST_TABLES = (POPULARITY_SCORES, *LINEAGE_TABLES)
+
+
+def note_mined(*days: date, tables: Sequence[Table] = LAST_TABLES) -> None:
+    """Leaves the days in the tables, as a run does that finds no row."""
     storage = DeltaStorage(load_settings().storage_uri)
-    for day in days:
-        storage.replace_days(table, Window.of_day(day), DayFrame(empty(table)))
+    for table in tables:
+        for first, end in ((window.start, window.end) for window in stretches(days)):
+            storage.replace_days(table, Window(first, end), DayFrame(empty(table)))
+
+
+def note_run(instance: dg.DagsterInstance, *days: date) -> None:
+    """Leaves the days in Dagster's records, as a run does whatever it finds."""
+    for table in LAST_TABLES:
+        for day in days:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(table.name, partition=str(day))
+            )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +128,7 @@ def test_the_cadence_gives_the_cron_line(schedule: str, cron: str) -> None:
     assert found.execution_timezone == "UTC"
 
 
-@pytest.mark.parametrize("name", ["mining_schedule", "maintenance_schedule"])
+@pytest.mark.parametrize("name", ["mining_schedule", "extraction_schedule", "maintenance_schedule"])
 def test_schedules_are_stopped_until_switched_on(name: str) -> None:
     """Loading the definitions starts nothing."""
     found = build_definitions(settings_of()).resolve_schedule_def(name)
@@ -121,7 +148,7 @@ def test_the_job_follows_the_popularity_setting(popularity: bool, job: str) -> N
 
 @pytest.mark.parametrize(
     ("schedule", "days"),
-    [("hourly", 1), ("daily", 1), ("weekly", 7), ("monthly", 31), ("0 0 * * 3", 1)],
+    [("hourly", 1), ("daily", 1), ("weekly", 7), ("monthly", 31), ("0 0 * * 3", 7)],
 )
 def test_the_first_tick_mines_one_period(
     schedule: str, days: int, instance: dg.DagsterInstance
@@ -151,10 +178,36 @@ def test_days_mined_before_a_later_start_date_do_not_matter(
 
 def test_a_tick_mines_what_became_minable_since(instance: dg.DagsterInstance) -> None:
     """All days after the newest mined one are one run, however many ticks were missed."""
-    note_mined(NEWEST - timedelta(days=9), NEWEST - timedelta(days=5))
+    note_mined(*Window.trailing(NEWEST - timedelta(days=5), 4))
 
-    # The newest mined day is read again for its late rows.
-    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 6)
+    # The newest mined days are read again for their late rows.
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 7)
+
+
+def test_a_hole_is_filled(instance: dg.DagsterInstance) -> None:
+    """A day that is missing between mined ones is mined, and the days after it once more."""
+    note_mined(*Window.trailing(NEWEST - timedelta(days=5), 4), NEWEST)
+
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 5)
+
+
+@pytest.mark.parametrize("table", LAST_TABLES, ids=lambda table: table.name)
+def test_a_day_is_mined_when_every_chain_is(table: Table, instance: dg.DagsterInstance) -> None:
+    """A day that one of the last tables lacks is due, whatever the others hold."""
+    others = [other for other in LAST_TABLES if other is not table]
+    note_mined(*Window.trailing(NEWEST, 4))
+    note_mined(NEWEST + timedelta(days=1), tables=others)
+
+    found = tick(settings_of(), instance, NOON + timedelta(days=1))
+
+    assert days_of(found).last_day == NEWEST + timedelta(days=1)
+
+
+def test_a_month_of_missed_ticks_is_one_run(instance: dg.DagsterInstance) -> None:
+    """After weeks without a daemon the next tick asks for all days that it missed."""
+    note_mined(NEWEST - timedelta(days=45))
+
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 46)
 
 
 @pytest.mark.parametrize("lag_days", [1, 2, 7])
@@ -177,8 +230,8 @@ def test_only_mined_days_are_read_again(instance: dg.DagsterInstance) -> None:
 
 def test_lineage_only_goes_by_the_lineage_tables(instance: dg.DagsterInstance) -> None:
     """Without popularity the newest mined day is that of lineage, not of scores."""
-    note_mined(NEWEST - timedelta(days=2), table=COLUMN_LINEAGE)
-    note_mined(NEWEST)
+    note_mined(NEWEST - timedelta(days=2), tables=LINEAGE_TABLES)
+    note_mined(NEWEST, tables=[POPULARITY_SCORES])
 
     found = tick(settings_of(calculate_popularity=False), instance)
 
@@ -341,10 +394,99 @@ def test_maintenance_runs_over_all_tables(tmp_path: Path) -> None:
     assert pipeline.table("popularity_scores").equals(before)
 
 
-def test_days_that_the_source_did_not_cover_stay_due(instance: dg.DagsterInstance) -> None:
-    """A day that the files do not reach is asked for again."""
-    window = Window.trailing(NEWEST, 3)
-    rows = DayFrame(empty(POPULARITY_SCORES), absent=frozenset({NEWEST}))
-    DeltaStorage(load_settings().storage_uri).replace_days(POPULARITY_SCORES, window, rows)
+def test_days_of_a_run_that_failed_stay_due(instance: dg.DagsterInstance) -> None:
+    """A day for which no run ended well is asked for again."""
+    note_mined(*Window.trailing(NEWEST - timedelta(days=1), 2))
 
-    assert days_of(tick(settings_of(), instance)) == window
+    assert days_of(tick(settings_of(), instance)) == Window.trailing(NEWEST, 3)
+
+
+def test_ticks_of_a_day_ask_once_for_what_the_source_lacks(instance: dg.DagsterInstance) -> None:
+    """A day that a run asked for in vain is not asked for each hour, but with the next day."""
+    settings = settings_of(schedule="hourly")
+    note_mined(*Window.trailing(NEWEST - timedelta(days=1), 5))
+    note_run(instance, *Window.trailing(NEWEST, 6))
+
+    found = tick(settings, instance)
+    later = tick(settings, instance, NOON + timedelta(days=1))
+
+    assert isinstance(found, dg.SkipReason)
+    assert "the source did not cover it yet" in (found.skip_message or "")
+    assert days_of(later) == Window.trailing(NEWEST + timedelta(days=1), 3)
+
+
+@pytest.mark.parametrize(
+    ("methods", "days"),
+    [
+        ({"lineage_method": "system_table"}, 363),
+        ({"lineage_method": "rest_api"}, 28),
+        ({"lineage_method": "rest_api", "calculate_popularity": False}, 501),
+        ({"lineage_method": "system_table", "query_history_method": "rest_api"}, 28),
+        ({"lineage_method": "offline", "offline_uri": "nowhere"}, 501),
+    ],
+    ids=["system tables", "rest", "rest lineage alone", "both", "offline"],
+)
+def test_days_that_the_source_lost_are_not_asked_for(
+    methods: dict[str, Any], days: int, instance: dg.DagsterInstance
+) -> None:
+    """After a long stop the run begins with what the source still has, and the tick says so."""
+    first = NEWEST - timedelta(days=500)
+    settings, log = settings_of(start_date=first, **methods), list[str]()
+    note_mined(first)
+
+    found = days_of(tick(settings, instance, log=log))
+
+    assert found == Window.trailing(NEWEST, days)
+    assert any("any more" in line for line in log) is (days < 501)
+
+
+def fail(instance: dg.DagsterInstance, window: Window, tmp_path: Path) -> str:
+    """A run for these days that fails for want of files; its id."""
+    pipeline = Pipeline(str(tmp_path / "nowhere"), str(tmp_path / "storage"))
+    result = pipeline.mine(window, instance=instance)
+    assert not result.success
+    return result.run_id
+
+
+def test_a_tick_tells_why_its_days_are_asked_for_again(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """After a failed run the same days are due, and the tick names the run and its error."""
+    log = list[str]()
+    run_id = fail(instance, Window.of_day(NEWEST), tmp_path)
+
+    found = tick(settings_of(), instance, log=log)
+
+    assert days_of(found) == Window.of_day(NEWEST)
+    assert isinstance(found, dg.RunRequest)
+    assert found.tags["dbminer/after_failed_run"] == run_id
+    (line,) = log
+    assert line.startswith(f"Run {run_id} of {JOB} for {NEWEST} failed: ")
+    assert "nowhere does not exist" in line
+
+
+def test_a_hole_that_fails_lets_new_days_pass(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    """A day that cannot be mined costs the newest day no more than one tick."""
+    hole = NEWEST - timedelta(days=10)
+    note_mined(*(day for day in Window.trailing(NEWEST - timedelta(days=1), 20) if day != hole))
+    first = days_of(tick(settings_of(), instance))
+    fail(instance, first, tmp_path)
+
+    second = days_of(tick(settings_of(), instance))
+
+    assert first == Window.trailing(NEWEST, 11)
+    assert second == Window.trailing(NEWEST, 3)
+
+
+def test_no_secret_of_an_error_is_told(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a tick tells of a failed run holds no secret of the settings."""
+    log = list[str]()
+    fail(instance, Window.of_day(NEWEST), tmp_path)
+    monkeypatch.setenv("DATABRICKS_TOKEN", str(tmp_path / "nowhere"))
+
+    tick(settings_of(), instance, log=log)
+
+    assert "nowhere" not in log[0]
+    assert "[redacted]" in log[0]

@@ -7,7 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dbminer_dagster.charts import LABEL_CHARACTERS, as_markdown, bar_chart, line_chart
+from dbminer_dagster.charts import (
+    LABEL_CHARACTERS,
+    as_markdown,
+    bar_chart,
+    line_chart,
+    small_bars,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = 'x"><script>alert(1)</script>&amp;`|\n<!--'
@@ -28,13 +34,13 @@ def widths(svg: str) -> list[float]:
 
 def test_bars_are_as_long_as_their_values() -> None:
     """The longest bar belongs to the highest value, the others are in proportion."""
-    svg = bar_chart([("a", 40.0), ("b", 10.0), ("c", 0.0)], "Scores")
+    svg = bar_chart([("a", 40.0), ("b", 10), ("c", 0.0)], "Scores")
     longest, quarter, none = widths(svg)
 
     assert longest > 200
     assert quarter == pytest.approx(longest / 4, abs=0.1)
     assert none == 0
-    assert texts(svg) == ["Scores", "a", "40.0", "b", "10.0", "c", "0.0"]
+    assert texts(svg) == ["Scores", "a", "40.0", "b", "10", "c", "0.0"]
 
 
 @pytest.mark.parametrize("rows", [[], [("a", 0.0)], [("a", -3.0)], [("a", -3.0), ("b", 2.0)]])
@@ -113,3 +119,21 @@ def test_markdown_holds_the_whole_chart() -> None:
 
     assert found is not None
     assert base64.b64decode(found[1]).decode() == svg
+
+
+def test_small_bars_are_as_high_as_their_values() -> None:
+    """Each value has its place; zero is a thin line, and None leaves its place empty."""
+    (path,) = parsed(small_bars([10, 5, 0, None, 10], height=40)).iter(f"{SVG}path")
+    bars = re.findall(r"M(\d+) 40V(\d+)h7V40", path.attrib["d"])
+
+    assert [(int(x), 40 - int(y)) for x, y in bars] == [(0, 40), (8, 20), (16, 1), (32, 40)]
+    assert "".join(f"M{x} 40V{y}h7V40" for x, y in bars) == path.attrib["d"]
+
+
+@pytest.mark.parametrize("values", [[], [None], [0, 0], [10**15] * 31])
+def test_any_values_give_small_bars(values: list[float | None]) -> None:
+    """A month of bars is so short that Dagster shows it in place, whatever the values."""
+    svg = small_bars(values)
+
+    assert parsed(svg).attrib["width"] == str(8 * len(values))
+    assert len(as_markdown(svg, "rows per day, 2026-01-01 to 2026-01-31")) < 850

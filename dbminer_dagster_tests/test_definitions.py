@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from dbminer_dagster.assets.guides import GUIDES
 from dbminer_dagster.definitions import build_definitions
 from dbminer_dagster.mining.lineage import history_days
 from dbminer_dagster.schemas import TABLES
@@ -22,6 +23,7 @@ SECRETS = {
     "DATABRICKS_CLIENT_SECRET": "secret-two",
     "ARM_CLIENT_SECRET": "secret-three",
     "AWS_SECRET_ACCESS_KEY": "secret-four",
+    "DBMINER_ALERT_WEBHOOK_URL": "https://hooks.example/secret-five",
 }
 GROUPS = {
     "raw": {
@@ -30,7 +32,7 @@ GROUPS = {
     },
     "lineage": {"table_rebuilds", "table_lineage", "column_lineage"},
     "usage": {"filtered_queries", "query_references", "daily_usage"},
-    "popularity": {"popularity_scores"},
+    "popularity": {"popularity_scores", "popularity_report"},
 }  # fmt: skip
 EDGES = {
     "raw_query_history": {"databricks_query_history"},
@@ -54,6 +56,9 @@ EDGES = {
     },
     "popularity_scores": {
         "daily_usage", "query_references", "raw_table_lineage", "known_tables",
+    },
+    "popularity_report": {
+        "popularity_scores", "daily_usage", "query_references", "table_lineage", "known_tables",
     },
 }  # fmt: skip
 
@@ -131,12 +136,12 @@ def test_definitions_load_for_every_setting(setting: dict[str, object]) -> None:
 
 
 def test_every_result_table_is_an_asset(specs: dict[str, dg.AssetSpec]) -> None:
-    """The assets are exactly the result tables, each in its group."""
+    """The assets are exactly the result tables and the report, each in its group."""
     groups: dict[str, set[str]] = {}
     for name, spec in specs.items():
         groups.setdefault(spec.group_name or "", set()).add(name)
 
-    assert specs.keys() == TABLES.keys()
+    assert specs.keys() == {*TABLES, "popularity_report"}
     assert groups == GROUPS
 
 
@@ -159,13 +164,53 @@ def test_an_asset_describes_itself(name: str, specs: dict[str, dg.AssetSpec]) ->
     spec, table = specs[name], TABLES[name]
     schema = spec.metadata["dagster/column_schema"]
 
-    assert spec.description == table.description
+    assert (spec.description or "").split("\n\n") == [table.description, str(GUIDES[name])]
     assert list(spec.owners) == ["team:data-platform"]
     assert spec.kinds == {"databricks", "polars", "deltalake"}
-    assert [(column.name, column.description) for column in schema.columns] == [
-        (column.name, column.description) for column in table.columns
-    ]
-    assert all(column.description and column.type for column in schema.columns)
+    assert spec.metadata["dagster/uri"] == str(Path("dbminer_data").absolute() / name)
+    for shown, column in zip(schema.columns, table.columns, strict=True):
+        assert shown.name == column.name
+        assert (shown.description or "").startswith(column.description)
+        assert shown.type
+
+
+def test_a_list_of_rows_names_its_fields(specs: dict[str, dg.AssetSpec]) -> None:
+    """Its short type does not tell them, so its description does."""
+    columns = specs["popularity_scores"].metadata["dagster/column_schema"].columns
+    descriptions = {column.name: column.description for column in columns}
+
+    assert descriptions["top_users"].endswith("Fields: `user_name`, `read_count`, `last_read_at`.")
+    assert "Fields" not in descriptions["read_count"]
+
+
+def test_personal_tables_are_tagged(specs: dict[str, dg.AssetSpec]) -> None:
+    """Tags tell which tables hold texts of queries or names of users, in lists too."""
+    tags = {
+        name: {tag for tag in spec.tags if tag.startswith("holds")} for name, spec in specs.items()
+    }
+
+    assert tags["raw_query_history"] == {"holds_query_texts", "holds_user_names"}
+    assert tags["popularity_scores"] == {"holds_query_texts", "holds_user_names"}
+    assert tags["query_references"] == {"holds_query_texts"}
+    assert tags["daily_usage"] == {"holds_user_names"}
+    assert tags["table_lineage"] == set()
+
+
+def test_owners_are_a_setting() -> None:
+    """All assets, the sources and the report too, have the owners that the settings name."""
+    owners = ["team:finance", "ana@example.com"]
+    graph = build_definitions(load_settings(owners=",".join(owners))).resolve_asset_graph()
+
+    assert [key for key in graph.get_all_asset_keys() if graph.get(key).owners != owners] == []
+
+
+def test_a_table_in_a_bucket_has_its_address() -> None:
+    """The link of an asset is that of its table in the bucket."""
+    graph = build_definitions(load_settings(storage_uri="s3://bucket/a/")).resolve_asset_graph()
+
+    assert (
+        graph.get(dg.AssetKey("daily_usage")).metadata["dagster/uri"] == "s3://bucket/a/daily_usage"
+    )
 
 
 def test_column_types_are_short(specs: dict[str, dg.AssetSpec]) -> None:
@@ -247,7 +292,7 @@ def test_jobs_select_what_their_names_say() -> None:
         for name in ("mine_lineage", JOB)
     }
 
-    assert selected[JOB] == TABLES.keys()
+    assert selected[JOB] == {*TABLES, "popularity_report"}
     assert "table_lineage" in selected["mine_lineage"]
     assert not selected["mine_lineage"] & GROUPS["usage"]
 

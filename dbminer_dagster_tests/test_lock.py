@@ -10,12 +10,19 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 RUNTIME, DEVELOPMENT = "requirements.lock", "requirements-dev.lock"
+DEPLOYMENT = "requirements-deploy.lock"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BUILD = PROJECT["dependency-groups"]["build"]
 ASKED = {
     RUNTIME: [*PROJECT["project"]["dependencies"], *BUILD],
+    DEPLOYMENT: [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["deploy"],
+        *BUILD,
+    ],
     DEVELOPMENT: [
         *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["deploy"],
         *BUILD,
         *PROJECT["dependency-groups"]["dev"],
     ],
@@ -28,7 +35,7 @@ def pins(lock: str) -> dict[str, str]:
     return {canonicalize_name(name.partition("[")[0]): version for name, version in found}
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT])
+@pytest.mark.parametrize("lock", [RUNTIME, DEPLOYMENT, DEVELOPMENT])
 def test_the_lock_holds_what_the_project_asks_for(lock: str) -> None:
     """Every dependency is locked, at a version that the project allows."""
     locked = pins(lock)
@@ -38,11 +45,18 @@ def test_the_lock_holds_what_the_project_asks_for(lock: str) -> None:
 
 
 def test_development_has_the_versions_of_run_time() -> None:
-    """Tests run on what users get: the development lock only adds to the other."""
-    assert pins(RUNTIME).items() <= pins(DEVELOPMENT).items()
+    """Tests run on what users get: each lock only adds to the one before."""
+    assert pins(RUNTIME).items() <= pins(DEPLOYMENT).items() <= pins(DEVELOPMENT).items()
 
 
-@pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT])
+def test_a_deployment_gets_no_development_packages() -> None:
+    """Nothing that only tests need is locked for deployments."""
+    only_for_tests = {Requirement(each).name for each in PROJECT["dependency-groups"]["dev"]}
+
+    assert not only_for_tests & pins(DEPLOYMENT).keys() - pins(RUNTIME).keys()
+
+
+@pytest.mark.parametrize("lock", [RUNTIME, DEPLOYMENT, DEVELOPMENT])
 def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
     """A lock names no place to download from, and everything it names is checked by hash."""
     text = (ROOT / lock).read_text()

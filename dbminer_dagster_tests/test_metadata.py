@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from sample_generator import generate
 
-from dbminer_dagster.assets.common import markdown_table
+from dbminer_dagster.assets.common import bars_table, inline_code, markdown_table
 from dbminer_dagster.mining.lineage import ROW_KINDS
 from dbminer_dagster.schemas import TABLES
 from dbminer_dagster.windows import Window
@@ -142,6 +142,36 @@ def test_a_markdown_table_keeps_hostile_names_in_their_cells() -> None:
     ]
 
 
+def test_a_wide_table_opens_on_a_click() -> None:
+    """Dagster shows Markdown of less than 1,000 characters in place, where a wide table is cut."""
+    narrow, wide = (markdown_table([{"name": "x" * width, "n": 1}]).value for width in (31, 32))
+
+    assert len(narrow or "") < 1_000 <= len(wide or "")
+    assert (wide or "").strip().splitlines()[2] == f"| {'x' * 32} | 1 |"
+
+
+def test_bars_of_text_keep_their_proportions() -> None:
+    """The longest bar belongs to the highest value; a long label is cut, and zero has no bar."""
+    text = bars_table([("a" * 40, 6, "6"), ("b", 3, "3"), ("c", 0, "0")], "name").value or ""
+
+    assert text.splitlines()[2:] == [
+        f"| {'a' * 17}… | 6 | ██████ |",
+        "| b | 3 | ███ |",
+        "| c | 0 |  |",
+    ]
+    assert len(text) < 1_000
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a.b", "`a.b`"), ("a\nb", "`a b`"), ("`a`.b", "`` `a`.b ``"), ("a```b", "```` a```b ````")],
+    ids=["plain", "line break", "quoted", "three quotes"],
+)
+def test_a_name_in_a_line_stays_code(name: str, shown: str) -> None:
+    """No name ends the code that it stands in."""
+    assert inline_code(name) == shown
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -162,6 +192,49 @@ def test_a_cell_shows_its_value_shortly(value: object, shown: str) -> None:
 def test_no_rows_are_said() -> None:
     """A table without rows says so."""
     assert markdown_table([]).value == "(none)"
+
+
+@pytest.mark.parametrize("asset", TABLES)
+def test_each_run_says_what_it_changed(asset: str, figures: Figures, pipeline: Pipeline) -> None:
+    """The summary shows in place, with the days of the run; new days changed by all their rows."""
+    rows = dict(pipeline.table(asset).group_by("day").len().iter_rows())
+    for day, found in figures[asset].items():
+        assert found["rows_changed"] == rows.get(day, 0)
+        assert f"**{WINDOW}**" in str(found["run_summary"])
+        assert len(str(found["run_summary"])) < 1_000
+
+
+def test_pages_of_the_newest_day_add_up(figures: Figures, pipeline: Pipeline) -> None:
+    """What a page lists by kind accounts for the rows of the day."""
+    newest = {asset: found[WINDOW.last_day] for asset, found in figures.items()}
+
+    def total(asset: str, name: str, column: int) -> int:
+        lines = [line.split("|") for line in str(newest[asset][name]).splitlines()[2:]]
+        return sum(int(line[column].replace(",", "")) for line in lines)
+
+    for asset, name in (
+        ("raw_query_history", "statement_types"),
+        ("raw_query_history", "statuses"),
+        ("raw_table_lineage", "ends"),
+        ("raw_column_lineage", "causes"),
+    ):
+        assert total(asset, name, 2) == pipeline.table(asset).filter(day=WINDOW.last_day).height
+    edges = pipeline.table("table_lineage").filter(day=WINDOW.last_day)
+    assert total("table_lineage", "edges_by_status", 3) == edges.height
+    scores = pipeline.table("popularity_scores").filter(day=WINDOW.last_day)
+    levels = total("popularity_scores", "levels", 2), total("popularity_scores", "levels", 3)
+    assert levels == tuple(scores.filter(asset_type=t).height for t in ("table", "column"))
+
+
+def test_pages_are_those_of_the_newest_day(figures: Figures) -> None:
+    """Only the last day of a run carries charts and lists, so that the event log stays small."""
+    for asset, name in (
+        ("popularity_scores", "popularity_chart"),
+        ("table_lineage", "sources_chart"),
+        ("daily_usage", "attribution"),
+        ("raw_query_history", "statement_types"),
+    ):
+        assert {day for day, found in figures[asset].items() if name in found} == {WINDOW.last_day}
 
 
 @pytest.mark.parametrize("asset", TABLES)

@@ -23,6 +23,7 @@ from dbminer_dagster.schemas import (
     TABLE_LINEAGE,
     TABLES,
     Table,
+    empty,
 )
 from dbminer_dagster.settings import load_settings
 from dbminer_dagster.storage import DayFrame, DeltaStorage
@@ -253,3 +254,14 @@ def test_a_storage_that_cannot_be_read_fails_plainly(tmp_path: Path) -> None:
         run_check(DeltaStorage(str(tmp_path)), "daily_usage", "keys_unique")
 
     assert "daily_usage" in (failure.value.description or "")
+
+
+def test_a_quiet_day_has_no_key_twice(storage: DeltaStorage) -> None:
+    """A window of one day that was mined and has no row passes."""
+    quiet = Window.of_day(WINDOW.end)
+    storage.replace_days(DAILY_USAGE, quiet, DayFrame(empty(DAILY_USAGE)))
+
+    result = run_check(storage, "daily_usage", "keys_unique", popularity_window_days=1)
+
+    assert result.passed
+    assert str(quiet) in (result.description or "")

@@ -43,7 +43,7 @@ def settings_of(uri: object, **changes: Any) -> Settings:
 
 
 def tick(settings: Settings, cursor: str | None = None) -> dg.SensorResult:
-    (sensor,) = sensors(settings)
+    sensor, _ = sensors(settings)
     with dg.build_sensor_context(cursor=cursor) as context:
         found = sensor(context)
     assert isinstance(found, dg.SensorResult)
@@ -82,7 +82,7 @@ def write(root: Path, lineage: Sequence[str], history: Sequence[str]) -> None:
 
 def test_the_sensor_is_stopped_until_switched_on(tmp_path: Path) -> None:
     """Loading the definitions starts nothing."""
-    (sensor,) = sensors(settings_of(tmp_path))
+    sensor, _ = sensors(settings_of(tmp_path))
 
     assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
 
@@ -92,7 +92,7 @@ def test_the_sensor_is_stopped_until_switched_on(tmp_path: Path) -> None:
 )
 def test_the_job_follows_the_popularity_setting(tmp_path: Path, popularity: bool, job: str) -> None:
     """Without popularity the sensor mines lineage only."""
-    (sensor,) = sensors(settings_of(tmp_path, calculate_popularity=popularity))
+    sensor, _ = sensors(settings_of(tmp_path, calculate_popularity=popularity))
 
     assert sensor.job_name == job
 

@@ -40,10 +40,14 @@ DEFAULTS: dict[str, object] = {
     "DBMINER_REST_MAX_REQUESTS": None,
     "DBMINER_WORK_FOLDER": "./dbminer_work",
     "DBMINER_STORAGE_URI": "./dbminer_data",
+    "DBMINER_REPORTS_URL": None,
+    "DBMINER_OWNERS": ("team:data-platform",),
     "DBMINER_ENGINE": "polars",
     "DBMINER_SPARK_REMOTE": None,
     "DBMINER_S3_REGION": None,
     "DBMINER_S3_ENDPOINT_URL": None,
+    "DBMINER_ALERT_WEBHOOK_URL": None,
+    "DBMINER_WEBSERVER_URL": None,
     "DATABRICKS_HOST": None,
     "DATABRICKS_AUTH_TYPE": None,
     "DATABRICKS_TOKEN": None,
@@ -56,7 +60,11 @@ DEFAULTS: dict[str, object] = {
 }
 """The interface that users rely on; thresholds of checks may be added to it."""
 
-SECRETS = ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "ARM_CLIENT_SECRET")
+SECRETS = (
+    "DATABRICKS_TOKEN",
+    "DATABRICKS_CLIENT_SECRET",
+    "ARM_CLIENT_SECRET",
+)
 WRONG_VALUES = [
     ("DBMINER_LINEAGE_METHOD", "odbc", "'system_table', 'rest_api' or 'offline'"),
     ("DBMINER_QUERY_HISTORY_METHOD", "odbc", "'system_table', 'rest_api' or 'offline'"),
@@ -81,7 +89,10 @@ WRONG_VALUES = [
     ("DBMINER_REST_MAX_REQUESTS", "0", "greater than or equal to 1"),
     ("DBMINER_OFFLINE_URI", "gs://bucket", "s3://bucket/prefix"),
     ("DBMINER_STORAGE_URI", "file:///data", "s3://bucket/prefix"),
+    ("DBMINER_REPORTS_URL", "reports.example", "https://HOST/PATH"),
+    ("DBMINER_OWNERS", "ana@example.com,finance", "e-mails, and teams as team:name"),
     ("DBMINER_ENGINE", "pandas", "'polars' or 'spark'"),
+    ("DBMINER_WEBSERVER_URL", "dagster.example", "https://HOST/PATH"),
     ("DATABRICKS_AUTH_TYPE", "password", "'pat', 'oauth-m2m' or 'azure-client-secret'"),
 ]
 
@@ -198,6 +209,20 @@ def test_a_secret_of_a_wrong_type_is_not_shown() -> None:
 
     assert message.startswith("DATABRICKS_TOKEN: the value is not allowed")
     assert "hush" not in message
+
+
+@pytest.mark.parametrize("given", ["https://hooks.example/hush-hush", "hush-hush", "ftp://hush"])
+def test_the_address_of_a_webhook_is_not_shown(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who knows the address of the webhook may post to it: it is shown neither right nor wrong."""
+    monkeypatch.setenv("DBMINER_ALERT_WEBHOOK_URL", given)
+    monkeypatch.setenv("DBMINER_LAG_DAYS", "9")
+    message = error_of()
+    monkeypatch.delenv("DBMINER_LAG_DAYS")
+
+    shown = f"{load_settings()!r}" if given.startswith("https") else error_of()
+
+    assert "hush" not in message + shown
+    assert ("DBMINER_ALERT_WEBHOOK_URL: the value" in message) is not given.startswith("https")
 
 
 def test_the_token_of_a_wrong_address_is_not_shown() -> None:

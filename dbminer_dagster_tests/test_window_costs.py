@@ -14,6 +14,7 @@ from dbminer_dagster.mining.window_costs import (
     costly_templates,
     costly_users,
     reads_by_day,
+    top_readers,
     use_totals,
 )
 from dbminer_dagster.mining.window_usage import WindowUsage, reference_totals, window_usages
@@ -99,14 +100,25 @@ def test_reads_of_a_day_are_its_selects() -> None:
     assert reads_by_day(ENGINE, *frames, Window.of_day(DAY)) == [(DAY, 3)]
 
 
+def test_readers_stand_by_their_selects() -> None:
+    """Users stand by SELECTs, ties by name; who only writes is no reader."""
+    more = usage(
+        *({"reference_hash": "select", "user_name": name, "statement_count": 9} for name in "cb")
+    )
+    frames = ENGINE.frame(pl.concat([USAGE, more])), ENGINE.frame(REFERENCES)
+    for used in window_usages(ENGINE, *frames, Window.of_day(DAY), WINDOW.days):
+        assert top_readers(ENGINE, used, 3) == [("b", 9), ("c", 9), ("ann", 8)]
+        assert top_readers(ENGINE, used, 1) == [("b", 9)]
+
+
 def test_the_page_tells_what_cost_most() -> None:
     """Tables, templates and users have dollars, hours and gigabytes; unknown costs are blank."""
     with window() as (used, totals):
         uses = ("select", "indirect", "pipeline")
         rows = popularity_of(ENGINE, "table", used, totals, uses, NO_TYPES, 2)
-        found: dict[str, Any] = page(ENGINE, pl.concat(rows).lazy(), used, totals, [(DAY, 3)])
+        found: dict[str, Any] = page(ENGINE, pl.concat(rows).lazy(), None, used, totals, [(DAY, 3)])
 
-    lines = {name: str(found[name].value).splitlines() for name in found}
+    lines = {name: str(found[name].value).strip().splitlines() for name in found}
     assert lines["costly_tables"] == [
         "| table_name | read_count | estimated_cost_usd | task_hours | gigabytes_read |",
         "| --- | --- | --- | --- | --- |",

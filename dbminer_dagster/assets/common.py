@@ -1,21 +1,32 @@
 """What all assets share: their metadata, and how a run reports on its days."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from dbminer_dagster.assets.guides import GUIDES
 from dbminer_dagster.partitions import daily_partitions, day_key
 from dbminer_dagster.resources.storage import StorageResource
-from dbminer_dagster.schemas import Table
+from dbminer_dagster.schemas import Column, Table
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.windows import Window
 
-OWNERS = ["team:data-platform"]
+BAR_CHARACTERS = 6
+LABEL_CHARACTERS = 18
+IN_PLACE_WIDTH = 36
+CELL_GAP = 2
+ON_CLICK_LENGTH = 1_000
+"""Dagster shows shorter Markdown in place, and this on a click."""
+
+_PERSONAL = {"statement_text": "holds_query_texts", "user_name": "holds_user_names"}
+"""Tags of tables with such a column, or with lists that have it; they are not for everybody."""
 
 
 def table_asset(
@@ -34,7 +45,7 @@ def table_asset(
         name=table.name,
         partitions_def=daily_partitions(settings),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        **_described(table, group, note),
+        **_described(table, group, settings, note),
         **arguments,
     )
 
@@ -46,7 +57,9 @@ def table_assets(
     subset = arguments.get("can_subset", False)
     return dg.multi_asset(
         outs={
-            table.name: dg.AssetOut(is_required=not subset, **_described(table, group, note))
+            table.name: dg.AssetOut(
+                is_required=not subset, **_described(table, group, settings, note)
+            )
             for table in tables
         },
         partitions_def=daily_partitions(settings),
@@ -55,29 +68,49 @@ def table_assets(
     )
 
 
-def _described(table: Table, group: str, note: str) -> dict[str, Any]:
+def _described(table: Table, group: str, settings: Settings, note: str) -> dict[str, Any]:
     return {
-        "description": f"{table.description} {note}".strip(),
+        "description": "\n\n".join(
+            filter(None, [table.description, str(GUIDES[table.name]), note])
+        ),
         "group_name": group,
         "kinds": {"databricks", "polars", "deltalake"},
-        "owners": OWNERS,
+        "owners": list(settings.owners),
+        "tags": {tag: "" for name, tag in _PERSONAL.items() if name in str(table.schema)},
         "metadata": {
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
+            "dagster/uri": _uri(settings, table),
         },
     }
 
 
+def _uri(settings: Settings, table: Table) -> str:
+    """Where the table will lie; whether the location is a good one, the first run tells."""
+    root = settings.storage_uri
+    return f"{root.rstrip('/') if '://' in root else Path(root).absolute()}/{table.name}"
+
+
 def column_schema(table: Table) -> dg.TableSchema:
     """The columns as the UI shows them."""
+    key = [f"unique on a day: {', '.join(table.key)}"] if table.key else []
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                column.name, type=_short_type(column.dtype), description=column.description
+                column.name, type=_short_type(column.dtype), description=_meaning(column)
             )
             for column in table.columns
-        ]
+        ],
+        constraints=dg.TableConstraints(other=key),
     )
+
+
+def _meaning(column: Column) -> str:
+    """What a column means; of a list of rows also their fields, which its type does not show."""
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List) else None
+    if not isinstance(inner, pl.Struct):
+        return column.description
+    return f"{column.description} Fields: {', '.join(f'`{name}`' for name in inner.to_schema())}."
 
 
 def _short_type(dtype: object) -> str:
@@ -111,6 +144,13 @@ def of_run(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {f"run_{name}": value for name, value in metadata.items()}
 
 
+def report_run(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], table: Table
+) -> None:
+    """Notes what holds for a whole run, below the summary that the IO manager writes."""
+    context.add_asset_metadata(of_run(metadata), asset_key=dg.AssetKey(table.name))
+
+
 def total(by_day: Mapping[date, Mapping[str, float]]) -> dict[str, float]:
     """The sums over the days."""
     sums: Counter[str] = Counter()
@@ -120,29 +160,71 @@ def total(by_day: Mapping[date, Mapping[str, float]]) -> dict[str, float]:
 
 
 def markdown_table(rows: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Rows as a Markdown table that the asset's page shows in place."""
+    """Rows as a Markdown table: a narrow one shows in place, a wide one on a click.
+
+    In place it would be cut, and with it all other values of the page.
+    """
     if not rows:
         return dg.MetadataValue.md("(none)")
     header = list(rows[0])
-    lines = [header, ["---"] * len(header), *([row[name] for name in header] for row in rows)]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines))
+    cells = [[_cell(row[name]) for name in header] for row in rows]
+    lines = [header, ["---"] * len(header), *([_escaped(cell) for cell in line] for line in cells)]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    if sum(widths) + CELL_GAP * len(widths) > IN_PLACE_WIDTH:
+        text = text.ljust(ON_CLICK_LENGTH)
+    return dg.MetadataValue.md(text)
+
+
+def inline_code(value: object) -> str:
+    """A name within a line of Markdown, whatever is in it."""
+    text = " ".join(str(value).split())
+    quotes = re.findall("`+", text)
+    # Code ends with as many back-quotes as it begins with.
+    fence, space = "`" * (max(map(len, quotes), default=0) + 1), " " if quotes else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def bars_table(rows: Sequence[tuple[str, float, str]], header: str) -> dg.MarkdownMetadataValue:
+    """Labels with their values and bars of text, which has the colour of the theme.
+
+    Args:
+        rows: Label, what the bar is long by, and what is written beside it.
+        header: Of the labels.
+    """
+    highest = max((size for _, size, _ in rows), default=0) or 1
+    return markdown_table(
+        [
+            {
+                header: f"{label[: LABEL_CHARACTERS - 1]}…"
+                if len(label) > LABEL_CHARACTERS
+                else label,
+                "": shown,
+                " ": "█" * round(size / highest * BAR_CHARACTERS),
+            }
+            for label, size, shown in rows
+        ]
+    )
 
 
 def _cell(value: object) -> str:
     match value:
         case bool():
-            text = str(value).lower()
+            return str(value).lower()
         case int():
-            text = f"{value:,}"
+            return f"{value:,}"
         case float():
-            text = f"{value:.2f}"
+            return f"{value:.2f}"
         case datetime():
-            text = f"{value:%Y-%m-%d %H:%M}"
+            return f"{value:%Y-%m-%d %H:%M}"
         case None:
-            text = ""
+            return ""
         case _:
-            text = escape(" ".join(str(value).split()), quote=False)
-    return text.replace("\\", "\\\\").replace("|", "\\|")
+            return " ".join(str(value).split())
+
+
+def _escaped(cell: str) -> str:
+    return escape(cell, quote=False).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def absent_days(storage: StorageResource, table: Table, window: Window) -> frozenset[date]:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.assets.common import of_run, report_days, table_asset
+from dbminer_dagster.assets.common import report_days, report_run, table_asset
 from dbminer_dagster.assets.guard import require_ready
 from dbminer_dagster.assets.raw import GROUP
 from dbminer_dagster.assets.sources import POOLS, QUERY_HISTORY_SOURCE
@@ -46,12 +46,11 @@ def warehouse_costs_asset(settings: Settings) -> dg.AssetsDefinition:
             if costs.is_refused:
                 context.log.warning(f"{WAREHOUSE_COSTS.name}: {costs.note}")
             report_days(context, _figures(costs, window), WAREHOUSE_COSTS)
+            notes = {"notes": dg.MetadataValue.md(_markdown(costs.note))}
+            report_run(context, notes, WAREHOUSE_COSTS)
             # A refusal says nothing of a day: what an earlier run may have read of it stays.
             absent = frozenset(window) if costs.is_refused else frozenset()
-            yield dg.Output(
-                DayFrame(costs.frame, absent, costs.row_count),
-                metadata=of_run({"notes": dg.MetadataValue.md(_markdown(costs.note))}),
-            )
+            yield dg.Output(DayFrame(costs.frame, absent, costs.row_count))
 
     return warehouse_costs
 

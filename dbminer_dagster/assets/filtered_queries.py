@@ -10,8 +10,8 @@ import polars as pl
 from dbminer_dagster.assets.common import (
     absent_days,
     markdown_table,
-    of_run,
     report_days,
+    report_run,
     table_asset,
 )
 from dbminer_dagster.failures import user_errors
@@ -19,6 +19,7 @@ from dbminer_dagster.mining.costs import allocation, shared_hours
 from dbminer_dagster.mining.filtered_statements import dropped_statements, filtered_statements
 from dbminer_dagster.partitions import run_window
 from dbminer_dagster.resources.engine import EngineResource
+from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import FILTERED_QUERIES, RAW_QUERY_HISTORY
 from dbminer_dagster.settings import Settings
@@ -36,33 +37,33 @@ def filtered_queries_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         engine: EngineResource,
+        mining_options: MiningOptions,
         raw_query_history: nw.LazyFrame,
         warehouse_costs: nw.LazyFrame,
     ) -> Iterator[dg.Output]:
         window, runner = run_window(context), engine.engine
+        excluded_users = mining_options.excluded_users
         with user_errors():
             absent = absent_days(storage, RAW_QUERY_HISTORY, window)
-            dropped = dropped_statements(runner, raw_query_history, settings.excluded_users)
+            dropped = dropped_statements(runner, raw_query_history, excluded_users)
             hours = shared_hours(runner, raw_query_history, warehouse_costs)
             figures = _filter_figures(window, dropped)
             for day, costs in allocation(hours).items():
                 figures[day] |= costs
             report_days(context, figures, FILTERED_QUERIES)
             frames = [
-                filtered_statements(runner, statements, settings.excluded_users, hours)
+                filtered_statements(runner, statements, excluded_users, hours)
                 for statements in runner.slices(storage.tables, RAW_QUERY_HISTORY, window)
             ]
             kept = int(dropped.filter(pl.col("drop_reason").is_null())["rows"].sum())
-            yield dg.Output(
-                DayFrame([runner.stream(frame) for frame in frames], absent, kept),
-                metadata=of_run(
-                    {
-                        "rows_in": int(dropped["rows"].sum()),
-                        "rows_kept": kept,
-                        "dropped_by_reason": markdown_table(_by_reason(dropped)),
-                    }
-                ),
-            )
+            of_run = {
+                "rows_in": int(dropped["rows"].sum()),
+                "rows_kept": kept,
+                "excluded_users": mining_options.shown_users,
+                "dropped_by_reason": markdown_table(_by_reason(dropped)),
+            }
+            report_run(context, of_run, FILTERED_QUERIES)
+            yield dg.Output(DayFrame([runner.stream(frame) for frame in frames], absent, kept))
 
     return filtered_queries
 

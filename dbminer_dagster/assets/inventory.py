@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.assets.common import of_run, report_days, table_asset
+from dbminer_dagster.assets.changes import changed_names, day_before
+from dbminer_dagster.assets.common import report_days, report_run, table_asset
 from dbminer_dagster.assets.guard import require_ready
 from dbminer_dagster.assets.raw import GROUP
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, POOLS
@@ -19,6 +20,7 @@ from dbminer_dagster.schemas import KNOWN_TABLES
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.spool import open_spool
 from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window
 
 
 def inventory_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -51,16 +53,18 @@ def inventory_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             figures = counts.collect(engine="streaming").row(0, named=True)
             report_days(context, dict.fromkeys(window, figures), KNOWN_TABLES)
             rows = pl.concat([inventory.frame.with_columns(day=pl.lit(day)) for day in window])
+            if inventory.is_readable:
+                # All days of a run hold the same snapshot: what came before is before its first.
+                before = day_before(storage.tables, KNOWN_TABLES, rows, Window.of_day(window.start))
+                changes = changed_names(window.start, inventory.frame, before, "table_name")
+                report_days(context, {window.last_day: {"changes": changes}}, KNOWN_TABLES)
             # A refusal is no snapshot: the one that a day may have stays.
             absent = frozenset() if inventory.is_readable else frozenset(window)
-            yield dg.Output(
-                DayFrame(rows, absent, inventory.row_count * window.days),
-                metadata=of_run(
-                    {
-                        "read_at": dg.MetadataValue.timestamp(read_at),
-                        "notes": dg.MetadataValue.md("\n".join(inventory.notes) or "(none)"),
-                    }
-                ),
-            )
+            of_run = {
+                "read_at": dg.MetadataValue.timestamp(read_at),
+                "notes": dg.MetadataValue.md("\n".join(inventory.notes) or "(none)"),
+            }
+            report_run(context, of_run, KNOWN_TABLES)
+            yield dg.Output(DayFrame(rows, absent, inventory.row_count * window.days))
 
     return [known_tables]

@@ -1,17 +1,16 @@
 """Lineage assets: edges as known at the end of each day, and the rebuilds that end them."""
 
 from collections.abc import Iterator
-from datetime import date
 
 import dagster as dg
 import polars as pl
 
 from dbminer_dagster.assets.common import (
     absent_days,
-    markdown_table,
     report_days,
     table_asset,
 )
+from dbminer_dagster.assets.lineage_page import lineage_page
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.inventory import known_names
 from dbminer_dagster.mining.lineage import (
@@ -26,6 +25,7 @@ from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
 from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
@@ -45,7 +45,6 @@ from dbminer_dagster.windows import Window
 
 GROUP = "lineage"
 SESSION_DAYS = 2
-LISTED_HUBS = 10
 
 
 def lineage_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -74,13 +73,14 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         parser: ParserResource,
+        mining_options: MiningOptions,
         raw_query_history: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
         inventory: pl.LazyFrame,
     ) -> Iterator[dg.Output]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
-            cache = parser.cache()
+            cache = parser.cache(is_ignored=mining_options.ignore_cache)
             known = day_tables(raw_table_lineage)
             figures = {}
             for day in run:
@@ -154,8 +154,10 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
             found = spool.scan(table.name, table.schema)
             for day, status, count in found.group_by("day", "status").len().collect().iter_rows():
                 figures[day][f"{status}_edges"] = count
+            report_days(
+                context, {run.last_day: lineage_page(storage.tables, table, found, run)}, table
+            )
             report_days(context, figures, table)
-            report_days(context, {run.last_day: _summary(found, run.last_day)}, table)
             yield dg.Output(
                 DayFrame(
                     found,
@@ -177,21 +179,3 @@ def _figures(raw_of_day: pl.LazyFrame, tables: pl.DataFrame) -> dict[str, int]:
         | dict(counted.iter_rows())
         | count_path_ends(path_ends(raw_of_day), tables)
     )
-
-
-def _summary(found: pl.LazyFrame, day: date) -> dict[str, dg.MetadataValue]:
-    """Edges of a day by status and reason, and the tables that feed most others."""
-    newest = found.filter(pl.col("day") == day)
-    reason = pl.col("reason").str.extract(r"^(\w+ \w+)")
-    by_status = newest.group_by("status", why=reason).len("edges").sort("edges", descending=True)
-    hubs = (
-        newest.filter(pl.col("status") == "active")
-        .group_by("source_name")
-        .agg(targets=pl.col("target_name").n_unique())
-        .sort("targets", "source_name", descending=[True, False])
-        .head(LISTED_HUBS)
-    )
-    return {
-        "edges_by_status": markdown_table(by_status.collect().to_dicts()),
-        "biggest_sources": markdown_table(hubs.collect().to_dicts()),
-    }

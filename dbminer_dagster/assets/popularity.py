@@ -1,6 +1,6 @@
 """Popularity of tables and columns, day by day over a trailing window."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -9,7 +9,8 @@ import dagster as dg
 import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.assets.common import absent_days, report_days, table_asset
+from dbminer_dagster.assets.changes import day_before
+from dbminer_dagster.assets.common import absent_days, report_days, report_run, table_asset
 from dbminer_dagster.assets.popularity_page import page
 from dbminer_dagster.engines import Engine
 from dbminer_dagster.failures import user_errors
@@ -20,11 +21,12 @@ from dbminer_dagster.mining.window_costs import reads_by_day, use_totals
 from dbminer_dagster.mining.window_usage import WindowUsage, reference_totals, window_usages
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.engine import EngineResource
+from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import DAILY_USAGE, KNOWN_TABLES, POPULARITY_SCORES
-from dbminer_dagster.settings import Settings
+from dbminer_dagster.settings import LONGEST_POPULARITY_WINDOW_DAYS, Settings
 from dbminer_dagster.spool import Spool, open_spool
-from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
 
 GROUP = "popularity"
@@ -34,7 +36,8 @@ ROW_GROUP_ROWS = 2_000
 
 def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The popularity asset for these settings."""
-    usage_window = dg.AssetIn(partition_mapping=trailing(settings.popularity_window_days))
+    # A run may be asked for any window; it reads the days of that one only.
+    usage_window = dg.AssetIn(partition_mapping=trailing(LONGEST_POPULARITY_WINDOW_DAYS))
 
     @table_asset(
         POPULARITY_SCORES,
@@ -49,10 +52,11 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             "inventory": dg.AssetIn(KNOWN_TABLES.name),
         },
     )
-    def popularity_scores(
+    def popularity_scores(  # noqa: PLR0917  # inputs are parameters, see `usage`
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         engine: EngineResource,
+        mining_options: MiningOptions,
         daily_usage: nw.LazyFrame,
         query_references: nw.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
@@ -61,16 +65,22 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         run = run_window(context)
         with user_errors(), open_spool() as spool:
             types = _TableTypes(raw_table_lineage, inventory, settings.lineage_window_days)
-            scoring = _Scoring(engine.engine, settings, types, spool)
-            wanted = run.extended_back(settings.popularity_window_days - 1)
+            window_days = mining_options.popularity_window_days
+            scoring = _Scoring(
+                engine.engine, settings.scored_uses, window_days, types, spool, storage.tables
+            )
+            wanted = run.extended_back(window_days - 1)
             present = storage.tables.days_present(DAILY_USAGE, wanted)
-            for line in scoring.days(daily_usage, query_references, run, present):
+            within = nw.col("day") >= nw.lit(wanted.start)
+            usage, references = daily_usage.filter(within), query_references.filter(within)
+            for line in scoring.days(usage, references, run, present):
                 context.log.info(line)
             scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
             scored = _scored_assets(scores, run)
             figures = {day: scoring.figures[day] | scored[day] for day in run}
-            report_days(context, figures, POPULARITY_SCORES)
+            report_run(context, {"popularity_window_days": window_days}, POPULARITY_SCORES)
             report_days(context, {run.last_day: scoring.page}, POPULARITY_SCORES)
+            report_days(context, figures, POPULARITY_SCORES)
             row_count = sum(sum(counts.values()) for counts in scored.values())
             absent = absent_days(storage, DAILY_USAGE, run)
             yield dg.Output(DayFrame(scores, absent, row_count, ROW_GROUP_ROWS))
@@ -103,14 +113,22 @@ class _Scoring:
     """Scores the days of a run into a spool.
 
     Attributes:
+        engine: Runs the steps.
+        scored_uses: Of `settings.USES`, those that are reads.
+        window_days: Length of a window.
+        types: Of the tables.
+        spool: Takes the scores.
+        storage: Holds the scores of the days before the run.
         figures: What each scored day says of itself.
         page: What the last day shows beside its figures.
     """
 
     engine: Engine
-    settings: Settings
+    scored_uses: Collection[str]
+    window_days: int
     types: _TableTypes
     spool: Spool
+    storage: DeltaStorage
     figures: dict[date, dict[str, Any]] = field(default_factory=dict)
     page: dict[str, Any] = field(default_factory=dict)
 
@@ -118,8 +136,7 @@ class _Scoring:
         self, usage: nw.LazyFrame, references: nw.LazyFrame, run: Window, present: frozenset[date]
     ) -> Iterator[str]:
         """Scores one day after the other, and says before each what it is about to do."""
-        window_days = self.settings.popularity_window_days
-        windows = window_usages(self.engine, usage, references, run, window_days)
+        windows = window_usages(self.engine, usage, references, run, self.window_days)
         for number, used in enumerate(windows, start=1):
             window = used.window
             days_present = len(present & frozenset(window))
@@ -139,7 +156,8 @@ class _Scoring:
             if window.last_day == run.last_day:
                 reads = reads_by_day(self.engine, usage, references, window)
                 scores = self.spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
-                self.page = page(self.engine, scores, used, totals, reads)
+                before = day_before(self.storage, POPULARITY_SCORES, scores, run)
+                self.page = page(self.engine, scores, before, used, totals, reads)
 
     def _score(
         self, asset_type: str, used: WindowUsage, totals: pl.DataFrame, days_present: int
@@ -149,7 +167,7 @@ class _Scoring:
             asset_type,
             used,
             totals,
-            self.settings.scored_uses,
+            self.scored_uses,
             self.types.on(used.window.last_day),
             days_present,
         )

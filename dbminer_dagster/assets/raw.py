@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from dbminer_dagster.assets.common import (
-    of_run,
     report_days,
+    report_run,
     table_asset,
     table_assets,
 )
 from dbminer_dagster.assets.guard import require_ready
+from dbminer_dagster.assets.raw_page import raw_page
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, POOLS, QUERY_HISTORY_SOURCE
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.partitions import run_window
@@ -94,6 +96,8 @@ def _output(
     rows = dict(extraction.frame.group_by("day").len().collect().iter_rows())
     figures = {day: {"rows": rows.get(day, 0), "covered": day not in absent} for day in window}
     report_days(context, figures, table)
+    newest = extraction.frame.filter(pl.col("day") == window.last_day)
+    report_days(context, {window.last_day: raw_page(table, newest)}, table)
     for day in sorted(absent):
         context.log.warning(f"{table.name}: the source does not cover {day}; it stays missing.")
     notes = {
@@ -101,8 +105,8 @@ def _output(
         for name, lines in extraction.notes.items()
     }
     covered = " to ".join(map(str, extraction.covered)) if extraction.covered else "nothing"
+    report_run(context, {**extraction.counts, **notes, "source_covers": covered}, table)
     return dg.Output(
         DayFrame(extraction.frame, absent, extraction.row_count),
         output_name=table.name if len(context.assets_def.keys) > 1 else "result",
-        metadata=of_run({**extraction.counts, **notes, "source_covers": covered}),
     )

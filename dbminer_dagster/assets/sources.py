@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from dbminer_dagster.assets.common import OWNERS
 from dbminer_dagster.preflight.model import Source
 from dbminer_dagster.settings import ExtractionMethod
 
@@ -11,14 +10,12 @@ LINEAGE_SOURCE = dg.AssetSpec(
     description="Lineage as Unity Catalog recorded it; read by `DBMINER_LINEAGE_METHOD`.",
     group_name="sources",
     kinds={"databricks"},
-    owners=OWNERS,
 )
 QUERY_HISTORY_SOURCE = dg.AssetSpec(
     "databricks_query_history",
     description="Statements that people and tools ran; read by `DBMINER_QUERY_HISTORY_METHOD`.",
     group_name="sources",
     kinds={"databricks"},
-    owners=OWNERS,
 )
 SOURCE_ASSETS = {Source.LINEAGE: LINEAGE_SOURCE, Source.QUERY_HISTORY: QUERY_HISTORY_SOURCE}
 POOLS = {

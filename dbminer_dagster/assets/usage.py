@@ -1,6 +1,6 @@
 """What the statements that count used, and how often."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -10,9 +10,10 @@ import polars as pl
 
 from dbminer_dagster.assets.common import (
     absent_days,
+    bars_table,
     markdown_table,
-    of_run,
     report_days,
+    report_run,
     table_assets,
     total,
 )
@@ -22,6 +23,7 @@ from dbminer_dagster.mining.attribution import WAYS
 from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.partitions import run_window, trailing
 from dbminer_dagster.resources.engine import EngineResource
+from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
@@ -61,6 +63,7 @@ def usage_asset(settings: Settings) -> dg.AssetsDefinition:
         storage: StorageResource,
         parser: ParserResource,
         engine: EngineResource,
+        mining_options: MiningOptions,
         filtered_queries: nw.LazyFrame,
         raw_query_history: nw.LazyFrame,
         raw_column_lineage: nw.LazyFrame,
@@ -74,8 +77,8 @@ def usage_asset(settings: Settings) -> dg.AssetsDefinition:
             run = UsageRun(
                 engine.engine,
                 settings.excluded_catalogs,
-                settings.excluded_users,
-                parser.cache(engine.engine),
+                mining_options.excluded_users,
+                parser.cache(engine.engine, is_ignored=mining_options.ignore_cache),
                 KnownNames.of_run(storage.tables, window, lineage_days, inventory),
                 filtered_queries,
                 raw_query_history,
@@ -89,19 +92,29 @@ def usage_asset(settings: Settings) -> dg.AssetsDefinition:
                 figures[day] = found.figures | {"lineage_mined": day not in without_lineage}
                 reasons.append(found.reasons)
             for table in (QUERY_REFERENCES, DAILY_USAGE):
+                of_run = _of_run(figures, reasons, run.cache)
+                of_run["excluded_users"] = mining_options.shown_users
+                report_run(context, of_run, table)
+                page = {"attribution": _attribution(figures[window.last_day])}
+                report_days(context, {window.last_day: page}, table)
                 report_days(context, figures, table)
                 rows = spool.scan(table.name, table.schema)
                 count = rows.select(pl.len()).collect().item()
                 yield dg.Output(
                     DayFrame(rows, absent, count),
                     output_name=table.name,
-                    metadata=_run_metadata(figures, reasons, run.cache),
                 )
 
     return usage
 
 
-def _run_metadata(
+def _attribution(figures: Mapping[str, float]) -> dg.MarkdownMetadataValue:
+    """The statements of a day by the evidence of what they used."""
+    shares = [(way, figures[f"{way}_share"]) for way in WAYS]
+    return bars_table([(way, share, f"{share:.1%}") for way, share in shares], "evidence")
+
+
+def _of_run(
     figures: dict[date, dict[str, float]], reasons: list[pl.DataFrame], cache: ParseCache
 ) -> dict[str, Any]:
     """Sums over the days, and what the texts left open most often."""
@@ -110,17 +123,15 @@ def _run_metadata(
         .group_by("reason", "name")
         .agg(
             pl.col("statement_count").sum(),
-            pl.col("query_hash", "example").sort_by("query_hash").first(),
+            pl.col("example", "query_hash").sort_by("query_hash").first(),
         )
         .sort("statement_count", "reason", "name", descending=[True, False, False])
         .head(LISTED_REASONS)
     )
     sums = {name: value for name, value in total(figures).items() if name not in NOT_SUMMED}
-    return of_run(
-        sums
-        | {
-            "templates_parsed": cache.parsed,
-            "templates_from_cache": cache.found,
-            "unresolved": markdown_table(listed.to_dicts()),
-        }
-    )
+    return {
+        "totals": markdown_table([{"figure": name, "sum": value} for name, value in sums.items()]),
+        "templates_parsed": cache.parsed,
+        "templates_from_cache": cache.found,
+        "unresolved": markdown_table(listed.to_dicts()),
+    }

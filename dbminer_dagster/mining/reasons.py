@@ -15,7 +15,7 @@ from dbminer_dagster.mining.sql_tokens import LITERALS
 EXAMPLES = 1_000
 EXAMPLE_CHARACTERS = 200
 # More than an example shows, as its comments are left out.
-_LOOKED_AT = 4_000
+LOOKED_AT_CHARACTERS = 4_000
 _DOLLAR_QUOTE = re.compile(r"\$\w*\$")
 _REASONS_OF_ERRORS = {
     "timed_out": "^timed out after",
@@ -74,12 +74,12 @@ def count_reasons(
     return counted.join(examples, on="query_hash", how="left", maintain_order="left")
 
 
-def shown(sql: str) -> str | None:
+def shown(sql: str, characters: int = EXAMPLE_CHARACTERS) -> str | None:
     """The start of a text on one line: `?` for literals, no comments.
 
     Nothing where it cannot be told what is a literal.
     """
-    head = sql[:_LOOKED_AT]
+    head = sql[:LOOKED_AT_CHARACTERS]
     tokens = _tokens(head)
     if tokens is None:
         # The cut, or the author, left a string open: what stands before it is sure.
@@ -92,7 +92,7 @@ def shown(sql: str) -> str | None:
         "" if index and tokens[index - 1].start == token.start else _word(head, token)
         for index, token in enumerate(tokens)
     ]
-    return without_comments(tokens, words).strip()[:EXAMPLE_CHARACTERS]
+    return without_comments(tokens, words).strip()[:characters]
 
 
 def _word(sql: str, token: Token) -> str:

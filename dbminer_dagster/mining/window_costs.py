@@ -78,6 +78,25 @@ def costly_users(engine: Engine, used: WindowUsage, count: int) -> pl.DataFrame:
     return costliest(named, "user_name", count)
 
 
+def top_readers(engine: Engine, used: WindowUsage, count: int) -> list[tuple[str, int]]:
+    """The users who ran most SELECTs, with how many.
+
+    Args:
+        engine: Runs the steps.
+        used: The window.
+        count: Users wanted.
+    """
+    selects = used.references.filter(pl.col("operation") == "read").select("reference")
+    sums = engine.collect(
+        used.pairs.join(engine.frame(selects), on="reference", how="inner")
+        .group_by("user")
+        .agg(nw.col("statement_count").sum())
+    )
+    # Numbers of users sort as their names do.
+    first = sums.sort("statement_count", "user", descending=[True, False]).head(count)
+    return [(used.users[user], statements) for user, statements in first.iter_rows()]
+
+
 def costliest(sums: pl.DataFrame, name: str, count: int) -> pl.DataFrame:
     """The first rows by cost where known, then task time, bytes and name.
 

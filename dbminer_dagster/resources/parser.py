@@ -25,6 +25,11 @@ class ParserResource(dg.ConfigurableResource):
             self._pool = pool
             yield self
 
-    def cache(self, engine: Engine | None = None) -> ParseCache:
-        """The templates parsed so far, by whichever run; new ones go to the engine's workers."""
-        return ParseCache(self.storage.tables, self._pool, engine)
+    def cache(self, engine: Engine | None = None, *, is_ignored: bool = False) -> ParseCache:
+        """The templates parsed so far, by whichever run; new ones go to the engine's workers.
+
+        Args:
+            engine: Whose workers; by default those of this machine parse.
+            is_ignored: All templates are new, and none is kept.
+        """
+        return ParseCache(self.storage.tables, self._pool, engine, is_ignored)

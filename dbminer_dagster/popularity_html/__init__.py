@@ -1,0 +1,1 @@
+"""The popularity report: one HTML file that needs no server and asks for nothing else."""

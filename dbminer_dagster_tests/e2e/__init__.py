@@ -1,0 +1,1 @@
+"""A real deployment: PostgreSQL, code server, webserver, daemon, and a browser."""
