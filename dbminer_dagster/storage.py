@@ -382,6 +382,11 @@ def _rows_by_day(delta: DeltaTable, window: Window) -> dict[date, int]:
     actions = pl.DataFrame(delta.get_add_actions(flatten=True))
     if actions.is_empty():
         return {}
+    if "partition.day" not in actions.columns:
+        raise SchemaMismatchError(
+            f"{delta.table_uri} is not a table of dbminer: it is not partitioned by day. Move it "
+            "away, or set DBMINER_STORAGE_URI to another place."
+        )
     counts = (
         actions.select(day=pl.col("partition.day").cast(pl.Date), rows="num_records")
         .filter(window.holds())

@@ -405,6 +405,8 @@ def test_a_table_of_other_columns_is_left_alone(local: DeltaStorage) -> None:
 
     with pytest.raises(SchemaMismatchError, match="'day' has type"):
         local.replace_days(TABLE, Window.of_day(day(1)), rows(("new", 1, day(1))))
+    with pytest.raises(SchemaMismatchError, match="not partitioned by day"):
+        local.row_counts(TABLE, Window.of_day(day(1)))
 
     assert local.scan_whole(TABLE.name, foreign.schema).collect().equals(foreign)
 
