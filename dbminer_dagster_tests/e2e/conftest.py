@@ -45,7 +45,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, first_day: date) -> Iter
         files,
         first_day=first_day,
         days=DAYS + LAG_DAYS - 1,
-        statements_per_day=60,
+        statements_per_day=200,
         seed=3,
         system_rows_only=True,
     )

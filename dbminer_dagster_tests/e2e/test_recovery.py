@@ -3,9 +3,11 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 
+from dbminer_dagster.schemas import POPULARITY_SCORES
+from dbminer_dagster.storage import DeltaStorage
+from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault
 from dbminer_dagster_tests.e2e.deployment import DEPLOY, Deployment
@@ -52,8 +54,8 @@ def test_a_lost_host_loses_no_day(
     found = wait_until(lambda: retry_of(deployment, run_id), HOST_LOSS_S, f"a retry of {run_id}")
     assert (found.status, found.days) == ("SUCCESS", (day.isoformat(), day.isoformat()))
     assert deployment.graphql.run(run_id).status == "FAILURE"
-    scores = pl.read_delta(str(storage / "popularity_scores")).filter(pl.col("day") == day)
-    assert scores.height > 0
+    scored = DeltaStorage(str(storage)).days_present(POPULARITY_SCORES, Window.of_day(day))
+    assert scored == {day}
 
 
 def test_the_purge_leaves_what_pages_show(
