@@ -4,7 +4,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from dbminer_dagster.assets.changes import (
     LISTED_NAMES,
@@ -77,23 +76,14 @@ def test_an_unknown_day_before_is_no_change() -> None:
     assert "has not been mined" in (changed_names(DAY, names("a"), None, "name").value or "")
 
 
-@pytest.mark.parametrize(
-    ("run_start", "wanted"), [(D3, D2), (D2, D2)], ids=["stored before", "in the run"]
-)
-def test_the_day_before_comes_from_run_or_storage(
-    run_start: date, wanted: date, tmp_path: Path
-) -> None:
-    """The rows of the run win over stored ones; a day that is in neither is unknown."""
+def test_an_unmined_day_before_is_unknown(tmp_path: Path) -> None:
+    """The day before a day is read as stored; one that has not been mined is unknown."""
     storage = DeltaStorage(str(tmp_path))
     stored = Window(D1, D3)
     storage.replace_days(TABLE_REBUILDS, stored, DayFrame(rebuilds(*stored)))
-    run = Window(run_start, D3 + timedelta(days=1))
-    made = rebuilds(*run).with_columns(statement_id=pl.lit("of the run"))
 
-    found = day_before(storage, TABLE_REBUILDS, made, run)
+    found = day_before(storage, TABLE_REBUILDS, D3)
 
     assert found is not None
-    row = found.select("day", "statement_id").collect().row(0)
-    assert row == (wanted, "of the run" if wanted in run else None)
-    unknown = Window.of_day(D1)
-    assert day_before(storage, TABLE_REBUILDS, rebuilds(D1), unknown) is None
+    assert found.collect()["day"].to_list() == [D2]
+    assert day_before(storage, TABLE_REBUILDS, D1) is None

@@ -19,11 +19,11 @@ from dbminer_dagster.errors import (
 )
 from dbminer_dagster.resources.offline.extractor import OfflineExtractor
 from dbminer_dagster.resources.system_tables import SystemTableExtractor, reading
-from dbminer_dagster.resources.system_tables.reading import CHUNK_ROWS, chunks
+from dbminer_dagster.resources.system_tables.reading import CHUNK_ROWS
 from dbminer_dagster.resources.system_tables.source import Source
 from dbminer_dagster.schemas import RAW_COLUMN_LINEAGE, RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE
 from dbminer_dagster.spool import Spool, open_spool
-from dbminer_dagster.windows import Window
+from dbminer_dagster.windows import Window, split_by_rows
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault, Faults
 from dbminer_dagster_tests.offline_files import (
@@ -249,7 +249,7 @@ def test_rows_of_days_that_were_not_asked_for_fail(
 
 def test_fewer_rows_than_counted_fail(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that brings fewer rows in all than were counted is an error, whatever was left out."""
-    monkeypatch.setattr(reading, "chunks", lambda *_: [])
+    monkeypatch.setattr(reading, "split_by_rows", lambda *_: [])
 
     with pytest.raises(CutOffError, match=r"0 rows were read of 2026-01-05.*counted 1\."):
         history_of(load(emulator, [system_row()]), TODAY)
@@ -398,7 +398,7 @@ def test_days_share_a_statement_up_to_a_limit(counted: list[int], expected: list
     """A window is cut into as few statements as the limit of rows allows; empty days cost none."""
     by_day = dict(zip(WEEK, counted, strict=True))
 
-    parts = list(chunks(WEEK, by_day))
+    parts = list(split_by_rows(WEEK, by_day, CHUNK_ROWS))
 
     assert [part.days for part in parts] == expected
     if parts:

@@ -15,21 +15,9 @@ LISTED_NAMES = 5
 NAME_CHARACTERS = 32
 
 
-def day_before(
-    storage: DeltaStorage, table: Table, rows: pl.LazyFrame, run: Window
-) -> pl.LazyFrame | None:
-    """The rows of the day before the last day of a run; None if it has not been mined.
-
-    Args:
-        storage: Holds the days before the run.
-        table: The table.
-        rows: Its rows that the run has made.
-        run: The days of the run.
-    """
-    day = run.last_day - timedelta(days=1)
-    if day in run:
-        return rows.filter(pl.col("day") == day)
-    window = Window.of_day(day)
+def day_before(storage: DeltaStorage, table: Table, day: date) -> pl.LazyFrame | None:
+    """The stored rows of the day before this one; None if it has not been mined."""
+    window = Window.of_day(day - timedelta(days=1))
     return storage.scan(table, window) if storage.days_present(table, window) else None
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 
 from dbminer_dagster.assets.guides import GUIDES
-from dbminer_dagster.partitions import daily_partitions, day_key
+from dbminer_dagster.partitions import daily_partitions
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import Column, Table
 from dbminer_dagster.settings import Settings
@@ -120,35 +120,9 @@ def _short_type(dtype: object) -> str:
     return "Datetime (UTC)" if isinstance(dtype, pl.Datetime) else str(dtype).partition("(")[0]
 
 
-def report_days(
-    context: dg.AssetExecutionContext,
-    by_day: Mapping[date, Mapping[str, Any]],
-    table: Table,
-) -> None:
-    """Notes the figures of each day on its partition, where the UI plots them.
-
-    A count that only some days have is 0 on the others: the page of a day would otherwise show
-    what the run says under that name.
-    """
-    names = dict.fromkeys(name for figures in by_day.values() for name in figures)
-    for day, figures in by_day.items():
-        context.add_asset_metadata(
-            {name: figures.get(name, 0) for name in names},
-            asset_key=dg.AssetKey(table.name),
-            partition_key=day_key(day),
-        )
-
-
 def of_run(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What holds for a whole run, under names that no day uses: each day's page shows it too."""
     return {f"run_{name}": value for name, value in metadata.items()}
-
-
-def report_run(
-    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], table: Table
-) -> None:
-    """Notes what holds for a whole run, below the summary that the IO manager writes."""
-    context.add_asset_metadata(of_run(metadata), asset_key=dg.AssetKey(table.name))
 
 
 def total(by_day: Mapping[date, Mapping[str, float]]) -> dict[str, float]:

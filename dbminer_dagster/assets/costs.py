@@ -1,18 +1,17 @@
 """The asset of what SQL warehouses cost, which makes estimates of what statements cost."""
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.assets.common import report_days, report_run, table_asset
+from dbminer_dagster.assets.common import table_asset
+from dbminer_dagster.assets.day_writer import DayWriter
 from dbminer_dagster.assets.guard import require_ready
 from dbminer_dagster.assets.raw import GROUP
 from dbminer_dagster.assets.sources import POOLS, QUERY_HISTORY_SOURCE
 from dbminer_dagster.failures import user_errors
-from dbminer_dagster.partitions import run_window
 from dbminer_dagster.preflight.model import Source
 from dbminer_dagster.resources.extractor import Costs, Extractor
 from dbminer_dagster.resources.storage import StorageResource
@@ -37,20 +36,24 @@ def warehouse_costs_asset(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         query_history_extractor: dg.ResourceParam[Extractor],
-    ) -> Iterator[dg.Output]:
-        window = run_window(context)
-        with user_errors(), open_spool() as spool:
+    ) -> dg.MaterializeResult:
+        with user_errors():
             storage.tables.check_writable()
             require_ready(context, settings, Source.QUERY_HISTORY)
-            costs = query_history_extractor.costs(window, spool)
-            if costs.is_refused:
-                context.log.warning(f"{WAREHOUSE_COSTS.name}: {costs.note}")
-            report_days(context, _figures(costs, window), WAREHOUSE_COSTS)
-            notes = {"notes": dg.MetadataValue.md(_markdown(costs.note))}
-            report_run(context, notes, WAREHOUSE_COSTS)
-            # A refusal says nothing of a day: what an earlier run may have read of it stays.
-            absent = frozenset(window) if costs.is_refused else frozenset()
-            yield dg.Output(DayFrame(costs.frame, absent, costs.row_count))
+            writer = DayWriter.of(context, storage.tables, WAREHOUSE_COSTS)
+            notes = dict[str, None]()
+            for days in writer.chunks:
+                with open_spool() as spool:
+                    costs = query_history_extractor.costs(days, spool)
+                    if costs.is_refused and costs.note not in notes:
+                        context.log.warning(f"{WAREHOUSE_COSTS.name}: {costs.note}")
+                    # A refusal says nothing of a day: what an earlier run may have read stays.
+                    absent = frozenset(days) if costs.is_refused else frozenset()
+                    rows = DayFrame(costs.frame, absent, costs.row_count)
+                    writer.store(days, rows, _figures(costs, days))
+                    notes[costs.note] = None
+            told = "\n\n".join(_markdown(note) for note in notes)
+            return writer.result({"notes": dg.MetadataValue.md(told)})
 
     return warehouse_costs
 

@@ -1,15 +1,12 @@
 """Lineage assets: edges as known at the end of each day, and the rebuilds that end them."""
 
-from collections.abc import Iterator
+from datetime import date
 
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.assets.common import (
-    absent_days,
-    report_days,
-    table_asset,
-)
+from dbminer_dagster.assets.common import absent_days, table_asset
+from dbminer_dagster.assets.day_writer import DayWriter
 from dbminer_dagster.assets.lineage_page import lineage_page
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.inventory import known_names
@@ -24,7 +21,7 @@ from dbminer_dagster.mining.paths import PathResolver, count_path_ends, path_end
 from dbminer_dagster.mining.rebuilds import rebuilding_statements
 from dbminer_dagster.mining.rebuilds import table_rebuilds as rebuilds_of_day
 from dbminer_dagster.mining.sessions import session_states
-from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.partitions import trailing
 from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.parser import ParserResource
 from dbminer_dagster.resources.storage import StorageResource
@@ -39,7 +36,7 @@ from dbminer_dagster.schemas import (
     Table,
 )
 from dbminer_dagster.settings import Settings
-from dbminer_dagster.spool import open_spool
+from dbminer_dagster.spool import Spool, open_spool
 from dbminer_dagster.storage import DayFrame
 from dbminer_dagster.windows import Window
 
@@ -77,17 +74,17 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
         raw_query_history: pl.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
         inventory: pl.LazyFrame,
-    ) -> Iterator[dg.Output]:
-        run = run_window(context)
-        with user_errors(), open_spool() as spool:
+    ) -> dg.MaterializeResult:
+        with user_errors():
+            writer = DayWriter.of(context, storage.tables, TABLE_REBUILDS)
             cache = parser.cache(is_ignored=mining_options.ignore_cache)
             known = day_tables(raw_table_lineage)
-            figures = {}
-            for day in run:
+
+            def rebuilds_on(day: date) -> pl.DataFrame:
                 of_day = Window.of_day(day).holds()
                 window = Window.trailing(day, settings.lineage_window_days)
                 history = raw_query_history.filter(Window.trailing(day, SESSION_DAYS).holds())
-                found = rebuilds_of_day(
+                return rebuilds_of_day(
                     rebuilding_statements(history.filter(of_day)),
                     raw_table_lineage.filter(of_day),
                     session_states(history),
@@ -96,12 +93,14 @@ def _rebuilds_asset(settings: Settings) -> dg.AssetsDefinition:
                     settings.excluded_catalogs,
                     day,
                 )
-                spool.write(TABLE_REBUILDS.name, found)
-                figures[day] = {"rebuilds": found.height}
-            report_days(context, figures, TABLE_REBUILDS)
-            rows = spool.scan(TABLE_REBUILDS.name, TABLE_REBUILDS.schema)
-            count = sum(figure["rebuilds"] for figure in figures.values())
-            yield dg.Output(DayFrame(rows, absent_days(storage, RAW_QUERY_HISTORY, run), count))
+
+            for days in writer.chunks:
+                found = {day: rebuilds_on(day) for day in days}
+                rows = pl.concat(found.values()).lazy()
+                figures = {day: {"rebuilds": of_day.height} for day, of_day in found.items()}
+                absent = absent_days(storage, RAW_QUERY_HISTORY, days)
+                writer.store(days, DayFrame(rows, absent), figures)
+            return writer.result({})
 
     return table_rebuilds
 
@@ -133,17 +132,16 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
         table_rebuilds: pl.LazyFrame,
         inventory: pl.LazyFrame,
         **named: pl.LazyFrame,
-    ) -> Iterator[dg.Output]:
-        run = run_window(context)
-        with user_errors(), open_spool() as spool:
+    ) -> dg.MaterializeResult:
+        with user_errors():
+            writer = DayWriter.of(context, storage.tables, table)
             resolver = PathResolver.of_run(
                 path_ends(raw), named.get("raw_table_lineage", raw), inventory
             )
-            figures = {}
-            for day in run:
+
+            def write_day(day: date, spool: Spool) -> dict[str, int]:
                 reach = Window.trailing(day, history_days(settings.lineage_window_days))
                 tables = resolver.tables(reach)
-                figures[day] = _figures(raw.filter(Window.of_day(day).holds()), tables)
                 rows = edges(
                     table,
                     with_tables(raw.filter(reach.holds()), tables),
@@ -151,20 +149,18 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
                     Window.trailing(day, settings.lineage_window_days),
                 )
                 spool.write(table.name, rows)
-            found = spool.scan(table.name, table.schema)
-            for day, status, count in found.group_by("day", "status").len().collect().iter_rows():
-                figures[day][f"{status}_edges"] = count
-            report_days(
-                context, {run.last_day: lineage_page(storage.tables, table, found, run)}, table
-            )
-            report_days(context, figures, table)
-            yield dg.Output(
-                DayFrame(
-                    found,
-                    absent_days(storage, raw_table, run),
-                    found.select(pl.len()).collect().item(),
-                )
-            )
+                return _figures(raw.filter(Window.of_day(day).holds()), tables)
+
+            for days in writer.chunks:
+                with open_spool() as spool:
+                    figures = {day: write_day(day, spool) for day in days}
+                    found = spool.scan(table.name, table.schema)
+                    counted = found.group_by("day", "status").len().collect()
+                    for day, status, count in counted.iter_rows():
+                        figures[day][f"{status}_edges"] = count
+                    absent = absent_days(storage, raw_table, days)
+                    writer.store(days, DayFrame(found, absent, int(counted["len"].sum())), figures)
+            return writer.result({}, lineage_page(storage.tables, table, writer.run.last_day))
 
     return lineage_edges
 

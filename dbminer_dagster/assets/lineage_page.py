@@ -1,5 +1,6 @@
 """What the pages of the edges show of the last day: statuses, hubs, and what changed."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -17,20 +18,16 @@ CHARTED_HUBS = 15
 NAME_CHARACTERS = 25
 
 
-def lineage_page(
-    storage: DeltaStorage, table: Table, found: pl.LazyFrame, run: Window
-) -> dict[str, Any]:
-    """Metadata of the last day of a run.
+def lineage_page(storage: DeltaStorage, table: Table, day: date) -> dict[str, Any]:
+    """Metadata of a stored day.
 
     Args:
-        storage: Holds the days before the run.
+        storage: Holds the table.
         table: `TABLE_LINEAGE` or `COLUMN_LINEAGE`.
-        found: Its rows that the run has made.
-        run: The days of the run.
+        day: The day.
     """
-    day = run.last_day
-    newest = found.filter(pl.col("day") == day)
-    before = day_before(storage, table, found, run)
+    newest = storage.scan(table, Window.of_day(day))
+    before = day_before(storage, table, day)
     active = _active(newest)
     active_before = None if before is None else _active(before)
     sources, targets = _hubs(active, "source", "target"), _hubs(active, "target", "source")

@@ -1,6 +1,7 @@
 """Popularity of tables and columns, day by day over a trailing window."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -9,8 +10,8 @@ import dagster as dg
 import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.assets.changes import day_before
-from dbminer_dagster.assets.common import absent_days, report_days, report_run, table_asset
+from dbminer_dagster.assets.common import absent_days, table_asset
+from dbminer_dagster.assets.day_writer import DayWriter
 from dbminer_dagster.assets.popularity_page import page
 from dbminer_dagster.engines import Engine
 from dbminer_dagster.failures import user_errors
@@ -19,15 +20,15 @@ from dbminer_dagster.mining.lineage import known_tables
 from dbminer_dagster.mining.popularity import popularity_of
 from dbminer_dagster.mining.window_costs import reads_by_day, use_totals
 from dbminer_dagster.mining.window_usage import WindowUsage, reference_totals, window_usages
-from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.partitions import trailing
 from dbminer_dagster.resources.engine import EngineResource
 from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import DAILY_USAGE, KNOWN_TABLES, POPULARITY_SCORES
 from dbminer_dagster.settings import LONGEST_POPULARITY_WINDOW_DAYS, Settings
 from dbminer_dagster.spool import Spool, open_spool
-from dbminer_dagster.storage import DayFrame, DeltaStorage
-from dbminer_dagster.windows import Window
+from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window, of_days
 
 GROUP = "popularity"
 ROW_GROUP_ROWS = 2_000
@@ -61,39 +62,44 @@ def popularity_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         query_references: nw.LazyFrame,
         raw_table_lineage: pl.LazyFrame,
         inventory: pl.LazyFrame,
-    ) -> Iterator[dg.Output]:
-        run = run_window(context)
-        with user_errors(), open_spool() as spool:
-            types = _TableTypes(raw_table_lineage, inventory, settings.lineage_window_days)
-            window_days = mining_options.popularity_window_days
-            scoring = _Scoring(
-                engine.engine, settings.scored_uses, window_days, types, spool, storage.tables
-            )
-            wanted = run.extended_back(window_days - 1)
+    ) -> dg.MaterializeResult:
+        window_days = mining_options.popularity_window_days
+        with user_errors():
+            writer = DayWriter.of(context, storage.tables, POPULARITY_SCORES)
+            left = Window.spanning(writer.chunks)
+            wanted = left.extended_back(window_days - 1)
+            usage, references = (of_days(rows, wanted) for rows in (daily_usage, query_references))
             present = storage.tables.days_present(DAILY_USAGE, wanted)
-            within = nw.col("day") >= nw.lit(wanted.start)
-            usage, references = daily_usage.filter(within), query_references.filter(within)
-            for line in scoring.days(usage, references, run, present):
-                context.log.info(line)
-            scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
-            scored = _scored_assets(scores, run)
-            figures = {day: scoring.figures[day] | scored[day] for day in run}
-            report_run(context, {"popularity_window_days": window_days}, POPULARITY_SCORES)
-            report_days(context, {run.last_day: scoring.page}, POPULARITY_SCORES)
-            report_days(context, figures, POPULARITY_SCORES)
-            row_count = sum(sum(counts.values()) for counts in scored.values())
-            absent = absent_days(storage, DAILY_USAGE, run)
-            yield dg.Output(DayFrame(scores, absent, row_count, ROW_GROUP_ROWS))
+            types = _TableTypes(raw_table_lineage, inventory, settings.lineage_window_days)
+            slid = window_usages(engine.engine, usage, references, left, window_days)
+            with closing(slid) as windows:
+                scoring = _Scoring(engine.engine, settings.scored_uses, types, present, windows)
+                for days in writer.chunks:
+                    with open_spool() as spool:
+                        figures = dict[date, dict[str, Any]]()
+                        for day in days:
+                            context.log.info(f"Scoring the {window_days} days up to {day}.")
+                            figures[day] = scoring.next_day(spool)
+                        absent = absent_days(storage, DAILY_USAGE, days)
+                        writer.store(days, _scores(spool, absent, figures), figures)
+                reads = reads_by_day(engine.engine, usage, references, scoring.used.window)
+                shown = page(engine.engine, storage.tables, scoring.used, scoring.totals, reads)
+            return writer.result({"popularity_window_days": window_days}, shown)
 
     return [popularity_scores]
 
 
-def _scored_assets(scores: pl.LazyFrame, run: Window) -> dict[date, dict[str, int]]:
-    counts = {day: {"tables_scored": 0, "columns_scored": 0} for day in run}
-    rows = scores.group_by("day", "asset_type").agg(pl.len()).collect(engine="streaming")
-    for day, asset_type, count in rows.iter_rows():
-        counts[day][f"{asset_type}s_scored"] = count
-    return counts
+def _scores(
+    spool: Spool, absent: frozenset[date], figures: Mapping[date, dict[str, Any]]
+) -> DayFrame:
+    """The scores in the spool; how many there are is added to the figures of their days."""
+    scores = spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
+    for of_day in figures.values():
+        of_day |= {"tables_scored": 0, "columns_scored": 0}
+    counted = scores.group_by("day", "asset_type").agg(pl.len()).collect(engine="streaming")
+    for day, asset_type, count in counted.iter_rows():
+        figures[day][f"{asset_type}s_scored"] = count
+    return DayFrame(scores, absent, int(counted["len"].sum()), ROW_GROUP_ROWS)
 
 
 class _TableTypes:
@@ -110,66 +116,46 @@ class _TableTypes:
 
 @dataclass
 class _Scoring:
-    """Scores the days of a run into a spool.
+    """Scores one day of a run after the other.
 
     Attributes:
         engine: Runs the steps.
         scored_uses: Of `settings.USES`, those that are reads.
-        window_days: Length of a window.
         types: Of the tables.
-        spool: Takes the scores.
-        storage: Holds the scores of the days before the run.
-        figures: What each scored day says of itself.
-        page: What the last day shows beside its figures.
+        present: Days whose usage has been mined.
+        windows: The windows of the days that are left.
+        used: The window that was scored last.
+        totals: Of that window, see `reference_totals`.
     """
 
     engine: Engine
     scored_uses: Collection[str]
-    window_days: int
     types: _TableTypes
-    spool: Spool
-    storage: DeltaStorage
-    figures: dict[date, dict[str, Any]] = field(default_factory=dict)
-    page: dict[str, Any] = field(default_factory=dict)
+    present: frozenset[date]
+    windows: Iterator[WindowUsage]
+    used: WindowUsage = field(init=False)
+    totals: pl.DataFrame = field(init=False)
 
-    def days(
-        self, usage: nw.LazyFrame, references: nw.LazyFrame, run: Window, present: frozenset[date]
-    ) -> Iterator[str]:
-        """Scores one day after the other, and says before each what it is about to do."""
-        windows = window_usages(self.engine, usage, references, run, self.window_days)
-        for number, used in enumerate(windows, start=1):
-            window = used.window
-            days_present = len(present & frozenset(window))
-            yield (
-                f"Scoring {window}, {number} of {run.days}: "
-                f"{days_present} of {window.days} days present."
+    def next_day(self, spool: Spool) -> dict[str, Any]:
+        """Spools the scores of the next day; gives what the day says of its window."""
+        self.used = used = next(self.windows)
+        self.totals = reference_totals(self.engine, used)
+        days_present = len(self.present & frozenset(used.window))
+        for asset_type in ("table", "column"):
+            portions = popularity_of(
+                self.engine,
+                asset_type,
+                used,
+                self.totals,
+                self.scored_uses,
+                self.types.on(used.window.last_day),
+                days_present,
             )
-            totals = reference_totals(self.engine, used)
-            for asset_type in ("table", "column"):
-                self._score(asset_type, used, totals, days_present)
-            of_window = use_totals(totals, used.references)
-            self.figures[window.last_day] = {
-                "days_present": days_present,
-                "days_wanted": window.days,
-                **{f"window_{name}": value for name, value in of_window.items()},
-            }
-            if window.last_day == run.last_day:
-                reads = reads_by_day(self.engine, usage, references, window)
-                scores = self.spool.scan(POPULARITY_SCORES.name, POPULARITY_SCORES.schema)
-                before = day_before(self.storage, POPULARITY_SCORES, scores, run)
-                self.page = page(self.engine, scores, before, used, totals, reads)
-
-    def _score(
-        self, asset_type: str, used: WindowUsage, totals: pl.DataFrame, days_present: int
-    ) -> None:
-        portions = popularity_of(
-            self.engine,
-            asset_type,
-            used,
-            totals,
-            self.scored_uses,
-            self.types.on(used.window.last_day),
-            days_present,
-        )
-        for rows in portions:
-            self.spool.write(POPULARITY_SCORES.name, rows)
+            for rows in portions:
+                spool.write(POPULARITY_SCORES.name, rows)
+        of_window = use_totals(self.totals, used.references)
+        return {
+            "days_present": days_present,
+            "days_wanted": used.window.days,
+            **{f"window_{name}": value for name, value in of_window.items()},
+        }

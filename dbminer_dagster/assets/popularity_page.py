@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from dbminer_dagster.assets.changes import changed_names
+from dbminer_dagster.assets.changes import changed_names, day_before
 from dbminer_dagster.assets.common import bars_table, markdown_table
 from dbminer_dagster.charts import as_markdown, bar_chart, line_chart, shortened
 from dbminer_dagster.engines import Engine
@@ -19,6 +19,9 @@ from dbminer_dagster.mining.window_costs import (
     top_readers,
 )
 from dbminer_dagster.mining.window_usage import WindowUsage
+from dbminer_dagster.schemas import POPULARITY_SCORES
+from dbminer_dagster.storage import DeltaStorage
+from dbminer_dagster.windows import Window
 
 LISTED_TABLES = 20
 CHARTED_TABLES = 15
@@ -41,25 +44,25 @@ COSTS = ("total_task_duration_ms", "read_bytes", "estimated_cost_micro_usd")
 
 def page(
     engine: Engine,
-    scores: pl.LazyFrame,
-    before: pl.LazyFrame | None,
+    storage: DeltaStorage,
     used: WindowUsage,
     totals: pl.DataFrame,
     reads: Sequence[tuple[date, int]],
 ) -> dict[str, Any]:
-    """Metadata of the last day of a window.
+    """Metadata of the last day of a window, whose scores are stored.
 
     Args:
         engine: Runs the steps.
-        scores: Rows of `popularity_scores`.
-        before: The same of the day before; None if it has not been mined.
+        storage: Holds the scores.
         used: The window.
         totals: See `reference_totals`.
         reads: Reads of each day of the window.
     """
     day = used.window.last_day
     is_table = pl.col("asset_type") == "table"
-    tables = scores.filter(pl.col("day") == day, is_table)
+    scores = storage.scan(POPULARITY_SCORES, Window.of_day(day))
+    before = day_before(storage, POPULARITY_SCORES, day)
+    tables = scores.filter(is_table)
     tables_before = None if before is None else before.filter(is_table)
     shown = tables.select(*SHOWN, *COSTS).collect()
     top = shown.select(SHOWN).sort("popularity_score", "table_name", descending=[True, False])
@@ -72,7 +75,7 @@ def page(
     return {
         "changes": changed_names(day, tables, tables_before, "table_name"),
         "movers": markdown_table(movers(tables, tables_before)),
-        "levels": _levels(scores.filter(pl.col("day") == day)),
+        "levels": _levels(scores),
         "top_users": bars_table([(user, count, f"{count:,}") for user, count in readers], "user"),
         "top_tables": markdown_table(top.head(LISTED_TABLES).to_dicts()),
         "popularity_chart": dg.MetadataValue.md(as_markdown(bar, "most popular tables")),

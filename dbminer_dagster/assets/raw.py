@@ -1,21 +1,15 @@
 """Raw assets: what the source tells of a day, in our columns and otherwise untouched."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import dagster as dg
-import polars as pl
 
-from dbminer_dagster.assets.common import (
-    report_days,
-    report_run,
-    table_asset,
-    table_assets,
-)
+from dbminer_dagster.assets.common import table_asset, table_assets
 from dbminer_dagster.assets.guard import require_ready
-from dbminer_dagster.assets.raw_page import raw_page
+from dbminer_dagster.assets.raw_writer import store_days
 from dbminer_dagster.assets.sources import LINEAGE_SOURCE, POOLS, QUERY_HISTORY_SOURCE
 from dbminer_dagster.failures import user_errors
-from dbminer_dagster.partitions import run_window
 from dbminer_dagster.preflight.model import Source
 from dbminer_dagster.resources.extractor import Extraction, Extractor
 from dbminer_dagster.resources.storage import StorageResource
@@ -24,11 +18,9 @@ from dbminer_dagster.schemas import (
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
     TABLES,
-    Table,
 )
 from dbminer_dagster.settings import ExtractionMethod, Settings
-from dbminer_dagster.spool import open_spool
-from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.spool import Spool
 from dbminer_dagster.windows import Window
 
 GROUP = "raw"
@@ -56,13 +48,20 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         query_history_extractor: dg.ResourceParam[Extractor],
-    ) -> Iterator[dg.Output]:
-        window = run_window(context)
-        with user_errors(), open_spool() as spool:
+    ) -> Iterator[dg.MaterializeResult]:
+        def read(window: Window, spool: Spool) -> dict[str, Extraction]:
+            return {RAW_QUERY_HISTORY.name: query_history_extractor.query_history(window, spool)}
+
+        with user_errors():
             storage.tables.check_writable()
             require_ready(context, settings, Source.QUERY_HISTORY)
-            extraction = query_history_extractor.query_history(window, spool)
-            yield _output(context, RAW_QUERY_HISTORY, window, extraction)
+            yield from store_days(
+                context,
+                storage.tables,
+                [RAW_QUERY_HISTORY],
+                read,
+                by_days=query_history_extractor.reads_query_history_by_days,
+            )
 
     @table_assets(
         (RAW_TABLE_LINEAGE, RAW_COLUMN_LINEAGE),
@@ -77,36 +76,17 @@ def raw_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         lineage_extractor: dg.ResourceParam[Extractor],
-    ) -> Iterator[dg.Output]:
-        window = run_window(context)
+    ) -> Iterator[dg.MaterializeResult]:
         tables = [TABLES[key.path[-1]] for key in sorted(context.selected_asset_keys)]
-        with user_errors(), open_spool() as spool:
+        with user_errors():
             storage.tables.check_writable()
             require_ready(context, settings, Source.LINEAGE)
-            for name, extraction in lineage_extractor.lineage(window, spool, tables).items():
-                yield _output(context, TABLES[name], window, extraction)
+            yield from store_days(
+                context,
+                storage.tables,
+                tables,
+                partial(lineage_extractor.lineage, tables=tables),
+                by_days=lineage_extractor.reads_lineage_by_days,
+            )
 
     return [raw_query_history, raw_lineage]
-
-
-def _output(
-    context: dg.AssetExecutionContext, table: Table, window: Window, extraction: Extraction
-) -> dg.Output:
-    absent = extraction.absent_days(window)
-    rows = dict(extraction.frame.group_by("day").len().collect().iter_rows())
-    figures = {day: {"rows": rows.get(day, 0), "covered": day not in absent} for day in window}
-    report_days(context, figures, table)
-    newest = extraction.frame.filter(pl.col("day") == window.last_day)
-    report_days(context, {window.last_day: raw_page(table, newest)}, table)
-    for day in sorted(absent):
-        context.log.warning(f"{table.name}: the source does not cover {day}; it stays missing.")
-    notes = {
-        name: dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
-        for name, lines in extraction.notes.items()
-    }
-    covered = " to ".join(map(str, extraction.covered)) if extraction.covered else "nothing"
-    report_run(context, {**extraction.counts, **notes, "source_covers": covered}, table)
-    return dg.Output(
-        DayFrame(extraction.frame, absent, extraction.row_count),
-        output_name=table.name if len(context.assets_def.keys) > 1 else "result",
-    )

@@ -1,5 +1,6 @@
 """What the pages of the raw assets show of the last day: what its rows are."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,8 @@ import polars as pl
 
 from dbminer_dagster.assets.common import bars_table
 from dbminer_dagster.schemas import RAW_QUERY_HISTORY, Table
+from dbminer_dagster.storage import DeltaStorage
+from dbminer_dagster.windows import Window
 
 KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     RAW_QUERY_HISTORY.name: {
@@ -23,13 +26,15 @@ LINEAGE_KINDS = {
 LISTED_KINDS = 10
 
 
-def raw_page(table: Table, rows: pl.LazyFrame) -> dict[str, dg.MetadataValue]:
-    """Metadata of one day.
+def raw_page(storage: DeltaStorage, table: Table, day: date) -> dict[str, dg.MetadataValue]:
+    """Metadata of a stored day.
 
     Args:
+        storage: Holds the table.
         table: One of the raw tables.
-        rows: Its rows of the day.
+        day: The day.
     """
+    rows = storage.scan(table, Window.of_day(day))
     kinds: dict[str, Any] = KINDS.get(table.name, LINEAGE_KINDS)
     return {name: _counted(rows, name, columns) for name, columns in kinds.items()}
 

@@ -12,16 +12,15 @@ from dbminer_dagster.assets.common import (
     absent_days,
     bars_table,
     markdown_table,
-    report_days,
-    report_run,
     table_assets,
     total,
 )
+from dbminer_dagster.assets.day_writer import DayWriter, chunks_left
 from dbminer_dagster.day_usage import SESSION_DAYS, KnownNames, UsageRun
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.attribution import WAYS
 from dbminer_dagster.parse_cache import ParseCache
-from dbminer_dagster.partitions import run_window, trailing
+from dbminer_dagster.partitions import trailing
 from dbminer_dagster.resources.engine import EngineResource
 from dbminer_dagster.resources.mining_options import MiningOptions
 from dbminer_dagster.resources.parser import ParserResource
@@ -36,6 +35,7 @@ from dbminer_dagster.schemas import (
 from dbminer_dagster.settings import Settings
 from dbminer_dagster.spool import open_spool
 from dbminer_dagster.storage import DayFrame
+from dbminer_dagster.windows import Window
 
 GROUP = "usage"
 LISTED_REASONS = 20
@@ -69,10 +69,12 @@ def usage_asset(settings: Settings) -> dg.AssetsDefinition:
         raw_column_lineage: nw.LazyFrame,
         raw_table_lineage: nw.LazyFrame,
         inventory: pl.LazyFrame,
-    ) -> Iterator[dg.Output]:
-        window = run_window(context)
-        with user_errors(), open_spool() as spool:
-            absent = absent_days(storage, FILTERED_QUERIES, window)
+    ) -> Iterator[dg.MaterializeResult]:
+        with user_errors():
+            tables = (QUERY_REFERENCES, DAILY_USAGE)
+            writers = [DayWriter.of(context, storage.tables, table) for table in tables]
+            chunks = chunks_left(writers)
+            window = Window.spanning(chunks)
             without_lineage = absent_days(storage, RAW_TABLE_LINEAGE, window)
             run = UsageRun(
                 engine.engine,
@@ -86,24 +88,24 @@ def usage_asset(settings: Settings) -> dg.AssetsDefinition:
                 raw_column_lineage,
             )
             figures, reasons = {}, []
-            for day in window:
-                context.log.info(f"Attributing the statements of {day}.")
-                found = run.write_day(day, spool)
-                figures[day] = found.figures | {"lineage_mined": day not in without_lineage}
-                reasons.append(found.reasons)
-            for table in (QUERY_REFERENCES, DAILY_USAGE):
-                of_run = _of_run(figures, reasons, run.cache)
-                of_run["excluded_users"] = mining_options.shown_users
-                report_run(context, of_run, table)
-                page = {"attribution": _attribution(figures[window.last_day])}
-                report_days(context, {window.last_day: page}, table)
-                report_days(context, figures, table)
-                rows = spool.scan(table.name, table.schema)
-                count = rows.select(pl.len()).collect().item()
-                yield dg.Output(
-                    DayFrame(rows, absent, count),
-                    output_name=table.name,
-                )
+            for days in chunks:
+                with open_spool() as spool:
+                    for day in days:
+                        context.log.info(f"Attributing the statements of {day}.")
+                        found = run.write_day(day, spool)
+                        figures[day] = found.figures | {"lineage_mined": day not in without_lineage}
+                        reasons.append(found.reasons)
+                    absent = absent_days(storage, FILTERED_QUERIES, days)
+                    of_chunk = {day: figures[day] for day in days}
+                    for writer in writers:
+                        rows = spool.scan(writer.table.name, writer.table.schema)
+                        count = rows.select(pl.len()).collect().item()
+                        writer.store(days, DayFrame(rows, absent, count), of_chunk)
+            told = _of_attempt(figures, reasons, run.cache)
+            told["excluded_users"] = mining_options.shown_users
+            page = {"attribution": _attribution(figures[window.last_day])}
+            for writer in writers:
+                yield writer.result(told, page)
 
     return usage
 
@@ -114,7 +116,7 @@ def _attribution(figures: Mapping[str, float]) -> dg.MarkdownMetadataValue:
     return bars_table([(way, share, f"{share:.1%}") for way, share in shares], "evidence")
 
 
-def _of_run(
+def _of_attempt(
     figures: dict[date, dict[str, float]], reasons: list[pl.DataFrame], cache: ParseCache
 ) -> dict[str, Any]:
     """Sums over the days, and what the texts left open most often."""

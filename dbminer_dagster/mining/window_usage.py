@@ -4,7 +4,7 @@ On one machine each day is read and numbered once, and spooled; a window sums th
 its days. So a scored day costs the same, however many there are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -46,7 +46,7 @@ class WindowUsage:
 
 def window_usages(
     engine: Engine, usage: nw.LazyFrame, references: nw.LazyFrame, run: Window, window_days: int
-) -> Iterator[WindowUsage]:
+) -> Generator[WindowUsage]:
     """The windows that end on the days of a run, one after the other.
 
     Each holds until the next one is asked for.

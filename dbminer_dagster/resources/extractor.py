@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Self
+from typing import ClassVar, Self
 
 import dagster as dg
 import polars as pl
@@ -107,7 +107,16 @@ class Costs:
 
 
 class Extractor(dg.ConfigurableResource, ABC):
-    """Reads lineage and query history from one kind of source."""
+    """Reads lineage and query history from one kind of source.
+
+    Attributes:
+        reads_query_history_by_days: Whether some days cost the source less than all, so that a
+            long run can ask for them one after the other.
+        reads_lineage_by_days: The same of lineage.
+    """
+
+    reads_query_history_by_days: ClassVar[bool]
+    reads_lineage_by_days: ClassVar[bool]
 
     @property
     @abstractmethod

@@ -31,7 +31,9 @@ from dbminer_dagster.schemas import (
 )
 from dbminer_dagster.settings import ExtractionMethod
 from dbminer_dagster.spool import Spool
-from dbminer_dagster.windows import Window
+from dbminer_dagster.windows import Window, split_by_rows
+
+EVENTS_AT_ONCE = 2_000_000
 
 
 class OfflineExtractor(Extractor):
@@ -40,6 +42,9 @@ class OfflineExtractor(Extractor):
     Every file is read once for a run, however many days the run has. Bad lines are reported;
     more than `max_bad_lines` of them fail the run.
     """
+
+    reads_query_history_by_days = False
+    reads_lineage_by_days = False
 
     uri: str | None = None
     max_bad_lines: int = 0
@@ -86,7 +91,11 @@ class OfflineExtractor(Extractor):
         extractions = {}
         for table in tables:
             read = spool.scan(f"{table.name}-read", lineage.EVENT_SCHEMA)
-            spool.write(table.name, lineage.raw_lineage(table, read, self.method))
+            counted = dict(read.group_by("day").len().collect().iter_rows())
+            # What makes a row is of one day, and the rows of all days may not fit into memory.
+            for days in split_by_rows(window, counted, EVENTS_AT_ONCE):
+                events = read.filter(days.holds())
+                spool.write(table.name, lineage.raw_lineage(table, events, self.method))
             rows = spool.scan(table.name, table.schema)
             extractions[table.name] = self._extraction(
                 table, window, read, rows, reading, rest.counts[table.name]

@@ -25,6 +25,9 @@ class RestApiExtractor(Extractor):
     was cut off is gone on with.
     """
 
+    reads_query_history_by_days = True
+    reads_lineage_by_days = False
+
     databricks: dg.ResourceDependency[DatabricksResource]
     work_folder: str
     tables_per_second: float

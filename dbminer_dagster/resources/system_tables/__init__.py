@@ -30,6 +30,9 @@ class SystemTableExtractor(Extractor):
     by day before it is read, and what was read is compared with that.
     """
 
+    reads_query_history_by_days = True
+    reads_lineage_by_days = True
+
     databricks: dg.ResourceDependency[DatabricksResource]
     lineage_catalog: str
     lineage_schema: str

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +17,7 @@ from dbminer_dagster.resources.system_tables.attempts import attempts
 from dbminer_dagster.resources.system_tables.columns import FoundColumns
 from dbminer_dagster.resources.system_tables.source import SOURCE_ROWS, Source
 from dbminer_dagster.spool import Spool
-from dbminer_dagster.windows import Window
+from dbminer_dagster.windows import Window, split_by_rows
 
 if TYPE_CHECKING:
     from dbminer_dagster.databricks.connection import Connection
@@ -78,7 +78,7 @@ class SourceReader:
         found, counted = self._attempts(
             lambda warehouse: (self._columns(warehouse), self._count(warehouse, window))
         )
-        parts = list(chunks(window, counted))
+        parts = list(split_by_rows(window, counted, CHUNK_ROWS))
         self._log.info(
             f"{self._name}: {counted.total():,} rows for {window}, to be read "
             f"in {len(parts):,} statements"
@@ -145,7 +145,9 @@ class SourceReader:
             if window.days == 1:
                 raise
         self._log.warning(f"{self._name}: the result for {window} was cut off. Reading its halves.")
-        parts = [part for half in _halves(window) for part in chunks(half, counted)]
+        parts = [
+            part for half in _halves(window) for part in split_by_rows(half, counted, CHUNK_ROWS)
+        ]
         return sum(self._read(part, found, counted) for part in parts)
 
     def _spool(
@@ -185,19 +187,6 @@ def _parts(batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     for batch in batches:
         parts = 1 + int(batch.estimated_size()) // PART_BYTES
         yield from batch.iter_slices(max(1, batch.height // parts))
-
-
-def chunks(window: Window, counted: Mapping[date, int]) -> Iterator[Window]:
-    """The window in as few parts as `CHUNK_ROWS` allows; parts without any row are left out."""
-    start, rows = window.start, 0
-    for day in window:
-        of_day = counted.get(day, 0)
-        if rows and of_day and rows + of_day > CHUNK_ROWS:
-            yield Window(start, day)
-            start, rows = day, 0
-        rows += of_day
-    if rows:
-        yield Window(start, window.end)
 
 
 def _halves(window: Window) -> tuple[Window, Window]:
