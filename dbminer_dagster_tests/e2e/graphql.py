@@ -105,6 +105,13 @@ class GraphQL:
         """One run."""
         return self.runs(runIds=[run_id])[0]
 
+    def messages(self, run_id: str) -> list[str]:
+        """What the log of a run says."""
+        query = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection {
+            events { ... on MessageEvent { message } } } } }"""
+        events = self.ask(query, id=run_id)["logsForRun"]["events"]
+        return [event.get("message", "") for event in events]
+
     def launch(self, job: str, tags: dict[str, str]) -> str:
         """Puts a run of a job into the queue; its id."""
         query = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from dbminer_dagster.assets.day_writer import CHUNK_DAYS
+from dbminer_dagster.automation import range_tags
 from dbminer_dagster.schemas import POPULARITY_SCORES
 from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault
+from dbminer_dagster_tests.e2e.conftest import DAYS
 from dbminer_dagster_tests.e2e.deployment import DEPLOY, Deployment
 from dbminer_dagster_tests.e2e.graphql import FINISHED, Run, wait_until
 from dbminer_dagster_tests.e2e.postgres import Postgres
@@ -18,14 +21,14 @@ pytestmark = pytest.mark.e2e
 
 JOB = "mine_lineage_and_popularity"
 RUN_S = 90
+LONG_RUN_S = 240
 HOST_LOSS_S = 150
 
 
-def launch(deployment: Deployment, day: date) -> str:
-    """Puts a run of one day into the queue; its id."""
-    ends = ("start", "end")
+def launch(deployment: Deployment, first: date, last: date, **tags: str) -> str:
+    """Puts one run over some days into the queue; its id."""
     return deployment.graphql.launch(
-        JOB, {f"dagster/asset_partition_range_{end}": day.isoformat() for end in ends}
+        JOB, range_tags(Window(first, last + timedelta(days=1))) | tags
     )
 
 
@@ -41,7 +44,7 @@ def test_a_lost_host_loses_no_day(
     """A run whose code server and worker died together fails by its age, and is run again."""
     day = first_day + timedelta(days=4)
     workspace.faults.add(Fault("slow", "FetchResults", delay_s=5))
-    run_id = launch(deployment, day)
+    run_id = launch(deployment, day, day)
     wait_until(
         lambda: deployment.graphql.run(run_id).status == "STARTED", RUN_S, f"the start of {run_id}"
     )
@@ -58,11 +61,34 @@ def test_a_lost_host_loses_no_day(
     assert scored == {day}
 
 
+def test_a_killed_worker_goes_on_behind_stored_days(
+    deployment: Deployment, workspace: Emulator, storage: Path, first_day: date
+) -> None:
+    """A long run whose worker died is run again, but for the days that it had stored."""
+    days = Window(first_day, first_day + timedelta(days=DAYS))
+    stored = Window(first_day, first_day + timedelta(days=CHUNK_DAYS))
+    workspace.faults.add(Fault("slow", "FetchResults", delay_s=2))
+    run_id = launch(deployment, days.start, days.last_day, **{"dagster/max_runtime": "300"})
+
+    def said(run: str, what: str) -> list[str]:
+        return [line for line in deployment.graphql.messages(run) if f"{what} {stored}" in line]
+
+    wait_until(lambda: said(run_id, ": stored"), LONG_RUN_S, f"a commit of {run_id}")
+    deployment.kill_run_workers()
+    workspace.faults.clear()
+
+    found = wait_until(lambda: retry_of(deployment, run_id), LONG_RUN_S, f"a retry of {run_id}")
+    assert found.status == "SUCCESS"
+    assert said(found.run_id, "an earlier attempt of this run has stored")
+    assert DeltaStorage(str(storage)).days_present(POPULARITY_SCORES, days) == frozenset(days)
+
+
 def test_the_purge_leaves_what_pages_show(
     deployment: Deployment, postgres: Postgres, first_day: date
 ) -> None:
     """Deleting old events takes away messages of runs, and no day, check or run."""
-    run_id = launch(deployment, first_day + timedelta(days=5))
+    day = first_day + timedelta(days=5)
+    run_id = launch(deployment, day, day)
     wait_until(
         lambda: deployment.graphql.run(run_id).status in FINISHED, RUN_S, f"the end of {run_id}"
     )
