@@ -11,7 +11,7 @@ import polars as pl
 from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.attribution import WAYS, Evidence, attribute
 from dbminer_dagster.mining.by_lineage import DayLineage
-from dbminer_dagster.mining.cluster_reads import ClusterReads, cluster_reads
+from dbminer_dagster.mining.cluster_reads import cluster_reads
 from dbminer_dagster.mining.inventory import known_names, of_day
 from dbminer_dagster.mining.lineage import day_tables
 from dbminer_dagster.mining.paths import PathResolver, path_ends
@@ -142,9 +142,13 @@ class UsageRun:
         queries = _of_days(self.filtered_queries, Window.of_day(day))
         texts = self.engine.collect(_texts(queries))
         evidence = self._evidence(day)
-        attributed = attribute(self.engine, queries.select(STATEMENT_COLUMNS), texts, evidence)
-        found = references(self.engine, attributed.uses, attributed.sets, day)
-        usage = daily_usage(self.engine, attributed.uses, found, day)
+        statements = queries.select(STATEMENT_COLUMNS)
+        with attribute(self.engine, statements, texts, evidence) as attributed:
+            found = references(self.engine, attributed.uses, attributed.sets, day)
+            indirect = 0
+            for usage in daily_usage(self.engine, attributed.uses, found, day):
+                spool.write(DAILY_USAGE.name, usage)
+                indirect += _indirect_statements(found, usage)
         clusters = cluster_reads(
             self.engine,
             evidence.lineage,
@@ -155,10 +159,10 @@ class UsageRun:
         with_texts = found.join(texts, on="query_hash", how="left")
         spool.write(QUERY_REFERENCES.name, with_texts.select(QUERY_REFERENCES.schema.names()))
         spool.write(QUERY_REFERENCES.name, clusters.references)
-        spool.write(DAILY_USAGE.name, usage)
         spool.write(DAILY_USAGE.name, clusters.usage)
         self.engine.release()
-        figures = _coverage(attributed.counts) | _uses(found, usage, clusters)
+        events = {f"cluster_events:{outcome}": n for outcome, n in clusters.counts.items()}
+        figures = _coverage(attributed.counts) | {"indirect_statements": indirect} | events
         return UsageOfDay(figures, attributed.reasons)
 
     def _evidence(self, day: date) -> Evidence:
@@ -207,11 +211,7 @@ def _coverage(counts: dict[str, int]) -> dict[str, int | float]:
     }
 
 
-def _uses(found: pl.DataFrame, usage: pl.DataFrame, clusters: ClusterReads) -> dict[str, int]:
-    """Uses that a score may count or not."""
+def _indirect_statements(found: pl.DataFrame, usage: pl.DataFrame) -> int:
+    """Statements that reach a table through a view."""
     indirect = found.filter(pl.col("tables_read_indirectly").list.len() > 0)
-    statements = usage.join(indirect, on="reference_hash", how="semi")["statement_count"]
-    return {
-        "indirect_statements": int(statements.sum()),
-        **{f"cluster_events:{outcome}": count for outcome, count in clusters.counts.items()},
-    }
+    return int(usage.join(indirect, on="reference_hash", how="semi")["statement_count"].sum())

@@ -1,5 +1,6 @@
 """Which tables and columns a statement used: lineage first, then its text."""
 
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -55,7 +56,8 @@ def attributed(
         excluded_catalogs=excluded,
     )
     frame = nw.from_native(rows.drop("statement_text").lazy())
-    found = attribute(ENGINE, frame, examples(rows).collect(), evidence)
+    with attribute(ENGINE, frame, examples(rows).collect(), evidence) as of_day:
+        found = replace(of_day, uses=ENGINE.keep(of_day.uses))
     assert sum(found.counts[name] for name in WAYS) == len(statements)
     assert found.sets["set_hash"].is_unique().all()
     return found

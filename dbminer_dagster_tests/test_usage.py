@@ -33,7 +33,7 @@ USER = [*REFERENCE, "user_name", "attribution"]
 
 def uses_of(*rows: dict[str, Any]) -> nw.LazyFrame:
     """The uses of statements, each with its `set_hash` and `attribution`."""
-    added = {"set_hash": "one", "attribution": "parsed", "excluded_references": 0}
+    added = {"set_hash": "one", "attribution": "parsed"}
     plain = [{name: row[name] for name in row if name not in added} for row in rows]
     statements = queries(*plain).with_columns(
         pl.Series(name, [row.get(name, value) for row in rows]) for name, value in added.items()
@@ -50,7 +50,7 @@ def of_day(*rows: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     uses = uses_of(*rows)
     found = references(ENGINE, uses, sets, DAY)
-    usage = daily_usage(ENGINE, uses, found, DAY)
+    usage = pl.concat(daily_usage(ENGINE, uses, found, DAY))
     plain = [{"statement_text": row["statement_text"]} for row in rows]
     texts = examples(queries(*plain)).collect()
     with_texts = found.join(texts, on="query_hash", how="left")

@@ -76,6 +76,16 @@ class Engine(Protocol):
         """The same, with all rows of one key in the same batch; a batch may hold many keys."""
         ...
 
+    def look_up(self, frame: nw.LazyFrame, table: nw.LazyFrame, key: Sequence[str]) -> nw.LazyFrame:
+        """A left join with a frame that is much smaller, and alone is held in memory.
+
+        Args:
+            frame: The rows.
+            table: Rows whose keys are distinct.
+            key: Columns of both.
+        """
+        ...
+
     def with_row_hash(
         self, frame: nw.LazyFrame, columns: Sequence[str], names: Sequence[str]
     ) -> nw.LazyFrame:

@@ -82,15 +82,22 @@ class PolarsEngine:
 
         return nw.from_native(frame.to_native().map_batches(whole, schema=schema))
 
+    def look_up(self, frame: nw.LazyFrame, table: nw.LazyFrame, key: Sequence[str]) -> nw.LazyFrame:
+        """Joins while the rows pass by; Polars, left to itself, holds ten million of them first."""
+        rows, found = frame.to_native(), table.to_native()
+        joined = rows.join(found, on=list(key), how="left", build_side="force_right")
+        return nw.from_native(joined)
+
     def with_row_hash(
         self, frame: nw.LazyFrame, columns: Sequence[str], names: Sequence[str]
     ) -> nw.LazyFrame:
         """Adds hashes of the columns' values."""
-        mixed = reduce(xor, (pl.col(name).hash(seed) for seed, name in enumerate(columns)))
-        hashes = {
-            name: (mixed.hash(seed) % 2**HASH_BITS).cast(pl.Int64)
-            for seed, name in enumerate(names)
-        }
+
+        def row_hash(first_seed: int) -> pl.Expr:
+            hashes = (pl.col(name).hash(first_seed + place) for place, name in enumerate(columns))
+            return (reduce(xor, hashes).hash(first_seed) % 2**HASH_BITS).cast(pl.Int64)
+
+        hashes = {name: row_hash(place * len(columns)) for place, name in enumerate(names)}
         return nw.from_native(frame.to_native().with_columns(**hashes))
 
     def keep(self, frame: nw.LazyFrame) -> nw.LazyFrame:

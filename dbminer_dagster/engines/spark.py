@@ -157,6 +157,10 @@ class SparkEngine:
         groups = _native(frame).repartition(*key)
         return nw.from_native(groups.mapInArrow(work, spark_schema(schema)))
 
+    def look_up(self, frame: nw.LazyFrame, table: nw.LazyFrame, key: Sequence[str]) -> nw.LazyFrame:
+        """Joins as Spark sees fit."""
+        return frame.join(table, on=list(key), how="left")
+
     def with_row_hash(
         self, frame: nw.LazyFrame, columns: Sequence[str], names: Sequence[str]
     ) -> nw.LazyFrame:

@@ -4,7 +4,8 @@ Statements stay on the engine; what they have in common comes to this machine: t
 lineage tells, and templates with the states of their sessions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,9 @@ import polars as pl
 
 from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.by_lineage import (
+    TOLD,
     DayLineage,
+    LineageSets,
     sets_by_lineage,
     with_lineage,
     with_workspace,
@@ -25,10 +28,10 @@ from dbminer_dagster.mining.usage import MEASURES, REFERENCE, added_up, with_mea
 
 WAYS = ("lineage", "parsed", "scanned", "unattributed")
 CONTEXT = ["query_hash", "state"]
-USE = [*REFERENCE, "user_name", "state", "text_redacted"]
+USE = ["query_hash", "operation", "set_number", "user_name", "state", "text_redacted"]
 USE_SCHEMA = pl.Schema(
-    dict.fromkeys((*REFERENCE, "user_name"), pl.String)
-    | {"state": pl.Int64, "text_redacted": pl.Boolean}
+    dict.fromkeys(("query_hash", "operation", "user_name"), pl.String)
+    | {"set_number": pl.Int64, "state": pl.Int64, "text_redacted": pl.Boolean}
     | MEASURES
 )
 NO_STATE = -1
@@ -62,7 +65,7 @@ class Attribution:
 
     Attributes:
         uses: `usage.REFERENCE`, `attribution`, `user_name` and `usage.MEASURES` of what was
-            attributed.
+            attributed; parts of a use may come apart.
         sets: `set_hash`, `set_key` and the lists `KINDS`; distinct.
         reasons: What texts left open, see `reasons.count_reasons`.
         counts: Statements by attribution, and references left out.
@@ -74,10 +77,11 @@ class Attribution:
     counts: dict[str, int]
 
 
+@contextmanager
 def attribute(
     engine: Engine, statements: nw.LazyFrame, texts: pl.DataFrame, evidence: Evidence
-) -> Attribution:
-    """Attributes the statements of one day.
+) -> Iterator[Attribution]:
+    """Attributes the statements of one day; their uses can be read until the block ends.
 
     Args:
         engine: Runs the frames.
@@ -85,38 +89,32 @@ def attribute(
         texts: `query_hash` and `statement_text`: one example of each template.
         evidence: What to go by.
     """
-    sets, uses = [], []
-    for portion in engine.portions(statements):
-        found, of_portion = _uses_of(engine, portion, evidence)
-        sets.append(found)
-        uses.append(engine.keep(of_portion))
-    # What one portion adds up to needs no second sum.
-    all_uses = uses[0] if len(uses) == 1 else engine.keep(added_up(nw.concat(uses), USE))
-    by_text, outcomes = _text_outcomes(engine, all_uses, texts, evidence)
-    sets.append(by_text.sets)
-    outcome = engine.keep(_with_outcome(all_uses, engine.frame(outcomes)))
-    columns = ["set_hash", "set_key", *KINDS]
-    return Attribution(
-        uses=outcome.filter(~nw.col("attribution").is_null()),
-        sets=pl.concat([found.select(columns) for found in sets]).unique("set_hash"),
-        reasons=by_text.reasons,
-        counts=_counts(engine, outcome, by_text.reasons),
-    )
+    told = sets_by_lineage(engine, evidence.lineage, evidence.excluded_catalogs)
+    with engine.spooled(_uses(engine, statements, told, evidence)) as uses:
+        by_text, outcomes = _text_outcomes(engine, uses, texts, evidence)
+        outcome = _with_outcome(engine, uses, engine.frame(told.sets), engine.frame(outcomes))
+        columns = ["set_hash", "set_key", *KINDS]
+        yield Attribution(
+            uses=outcome.filter(~nw.col("attribution").is_null()),
+            sets=pl.concat([told.sets.select(columns), by_text.sets.select(columns)]).unique(
+                "set_hash"
+            ),
+            reasons=by_text.reasons,
+            counts=_counts(engine, outcome, by_text.reasons),
+        )
 
 
-def _uses_of(
-    engine: Engine, statements: nw.LazyFrame, evidence: Evidence
-) -> tuple[pl.DataFrame, nw.LazyFrame]:
-    """The sets that lineage tells of some statements, and what the statements add up to."""
+def _uses(
+    engine: Engine, statements: nw.LazyFrame, told: LineageSets, evidence: Evidence
+) -> nw.LazyFrame:
+    """What statements add up to, some of them at a time: parts of a use stay apart."""
     nameless = statements.filter(nw.col("workspace_id").is_null()).select(nw.len())
     if engine.collect(nameless).item():
         for told_by in ("statement_id", "cache_origin_statement_id"):
             statements = with_workspace(statements, evidence.lineage.tables, told_by)
-        statements = engine.keep(statements)
-    by_lineage = sets_by_lineage(engine, statements, evidence.lineage, evidence.excluded_catalogs)
-    rows = with_lineage(statements, by_lineage.statements)
+    rows = with_lineage(engine, statements, told.statements)
     add_up = partial(uses_of_batch, states=_numbered(evidence.session_states))
-    return by_lineage.sets, added_up(engine.map_batches(rows, add_up, USE_SCHEMA), USE)
+    return engine.map_batches(rows, add_up, USE_SCHEMA)
 
 
 def uses_of_batch(statements: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
@@ -126,7 +124,7 @@ def uses_of_batch(statements: pl.DataFrame, states: pl.DataFrame) -> pl.DataFram
         statements: Rows of `filtered_queries` with what `with_lineage` adds.
         states: `session_id`, `start_time` and `state`, by time.
     """
-    by_text = pl.col("set_hash").is_null()
+    by_text = pl.col("set_number").is_null()
     placed = statements.sort("start_time").join_asof(
         states, on="start_time", by="session_id", check_sortedness=False
     )
@@ -149,7 +147,7 @@ def _text_outcomes(
     engine: Engine, uses: nw.LazyFrame, texts: pl.DataFrame, evidence: Evidence
 ) -> tuple[TextSets, pl.DataFrame]:
     """What the texts tell where lineage does not, and that for each template and state."""
-    untold = uses.filter(nw.col("set_hash").is_null(), ~nw.col("query_hash").is_null())
+    untold = uses.filter(nw.col("set_number").is_null(), ~nw.col("query_hash").is_null())
     contexts = engine.collect(
         untold.group_by(CONTEXT).agg(nw.col("statement_count").sum().alias("statement_count"))
     ).with_row_index("row")
@@ -178,9 +176,11 @@ def _text_outcomes(
     )
 
 
-def _with_outcome(uses: nw.LazyFrame, outcomes: nw.LazyFrame) -> nw.LazyFrame:
+def _with_outcome(
+    engine: Engine, uses: nw.LazyFrame, sets: nw.LazyFrame, outcomes: nw.LazyFrame
+) -> nw.LazyFrame:
     """Uses with `attribution` and `set_hash`, both null where nothing tells: then a `failure`."""
-    by_lineage = ~nw.col("set_hash").is_null()
+    by_lineage = ~nw.col("set_number").is_null()
     is_untold = ~by_lineage & nw.col("text_attribution").is_null()
     failure = (
         nw.when(is_untold & nw.col("text_redacted"))
@@ -192,18 +192,25 @@ def _with_outcome(uses: nw.LazyFrame, outcomes: nw.LazyFrame) -> nw.LazyFrame:
         .when(is_untold)
         .then(nw.lit("not_understood"))
     )
-    by_text = nw.col("text_excluded").fill_null(0) * nw.col("statement_count")
-    told = uses.join(outcomes, on=CONTEXT, how="left").with_columns(
-        failure=failure,
-        attribution=nw.when(by_lineage)
-        .then(nw.lit("lineage"))
-        .otherwise(nw.col("text_attribution")),
-        excluded_references=nw.col("excluded_references")
-        + nw.when(~by_lineage).then(by_text).otherwise(nw.lit(0)),
-    )
-    # After the attribution, which needs to know whether lineage told the set.
-    return told.with_columns(set_hash=nw.coalesce("set_hash", "text_set")).select(
-        *REFERENCE, "user_name", "attribution", "failure", *MEASURES.names()
+    attribution = nw.when(by_lineage).then(nw.lit("lineage"))
+    excluded = nw.coalesce("excluded_references", "text_excluded").fill_null(0)
+    by_lineage_told = engine.look_up(uses, sets.select("set_number", *TOLD), ["set_number"])
+    return (
+        engine.look_up(by_lineage_told, outcomes, CONTEXT)
+        .with_columns(
+            failure=failure,
+            attribution=attribution.otherwise(nw.col("text_attribution")),
+            set_hash=nw.coalesce("set_hash", "text_set"),
+            excluded_references=excluded * nw.col("statement_count"),
+        )
+        .select(
+            *REFERENCE,
+            "user_name",
+            "attribution",
+            "failure",
+            "excluded_references",
+            *MEASURES.names(),
+        )
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import narwhals as nw
 import polars as pl
 
-from dbminer_dagster.engines import Engine
+from dbminer_dagster.engines import HASH_BITS, Engine
 from dbminer_dagster.mining.paths import with_tables
 from dbminer_dagster.mining.reference_sets import (
     COLUMNS_READ,
@@ -20,8 +20,13 @@ from dbminer_dagster.mining.reference_sets import (
 STATEMENT = ["workspace_id", "statement_id"]
 NAMES = ("source_name", "source_column", "target_name")
 ENDS = [f"{end}_{part}" for end in ("source", "target") for part in ("path", "type")]
+KEY = "statement_key"
+KEY_BITS = 63
+"""A day of ten million statements takes one for another once in a thousand centuries."""
+_ORIGIN = ["workspace_id", "cache_origin_statement_id"]
+_ORIGIN_KEY = "origin_key"
 _SHAPE = ["shape", "shape_2", "row_count"]
-_FOUND = ["set_hash", "excluded_references"]
+TOLD = ["set_hash", "excluded_references"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,9 @@ class LineageSets:
     """What lineage tells of statements.
 
     Attributes:
-        sets: See `collect_sets`; a set may stand there more than once.
-        statements: `workspace_id` (never null), `statement_id`, `set_hash` and
-            `excluded_references` of each statement that lineage tells of.
+        sets: See `collect_sets`, each with a `set_number` of its own; a set may stand there more
+            than once.
+        statements: `KEY` and `set_number` of each statement that lineage tells of.
     """
 
     sets: pl.DataFrame
@@ -54,10 +59,7 @@ class LineageSets:
 
 
 def sets_by_lineage(
-    engine: Engine,
-    statements: nw.LazyFrame,
-    lineage: DayLineage,
-    excluded_catalogs: Sequence[str] = (),
+    engine: Engine, lineage: DayLineage, excluded_catalogs: Sequence[str] = ()
 ) -> LineageSets:
     """The set of each statement that lineage tells of.
 
@@ -69,29 +71,23 @@ def sets_by_lineage(
 
     Args:
         engine: Runs the frames.
-        statements: `workspace_id`, `statement_id`, `cache_origin_statement_id` of the statements
-            of interest.
         lineage: The rows.
         excluded_catalogs: Globs; references into them are left out.
     """
-    named = _with_workspace_name(statements)
-    wanted = nw.concat(
-        [
-            named.select(STATEMENT),
-            named.select("workspace_id", statement_id="cache_origin_statement_id"),
-        ]
-    ).filter(~nw.col("statement_id").is_null())
-    shapes = engine.keep(_shapes(engine, wanted, lineage))
-    of_shape = shapes.group_by(_SHAPE).agg(nw.col("statement").min().alias("statement"))
-    examples = engine.collect(of_shape)
+    shapes = _shapes(engine, lineage)
+    examples = engine.collect(shapes.group_by(_SHAPE).agg(nw.col(KEY).min()))
     tables, columns = (
         _rows_of(engine, rows, examples, lineage.tables_at_paths)
         for rows in (lineage.tables, lineage.columns)
     )
     sets = _collected(tables, columns, excluded_catalogs)
-    set_of_shape = examples.join(sets, on="statement").select(*_SHAPE, *_FOUND)
+    numbered = sets.with_columns(set_number=pl.struct(TOLD).rank("dense").cast(pl.Int64))
+    set_of_shape = examples.join(numbered, on=KEY).select(*_SHAPE, "set_number")
     found = shapes.join(engine.frame(set_of_shape), on=_SHAPE, how="inner")
-    return LineageSets(sets.drop("statement"), found.select(*STATEMENT, *_FOUND))
+    return LineageSets(
+        numbered.drop(KEY).unique("set_number"),
+        engine.keep(found.select(KEY, "set_number")),
+    )
 
 
 def with_workspace(
@@ -119,27 +115,34 @@ def with_workspace(
     )
 
 
-def with_lineage(statements: nw.LazyFrame, found: nw.LazyFrame) -> nw.LazyFrame:
-    """Adds `set_hash` and `excluded_references` to statements, null where lineage tells nothing.
+def with_lineage(engine: Engine, statements: nw.LazyFrame, found: nw.LazyFrame) -> nw.LazyFrame:
+    """Adds `set_number` to statements, null where lineage tells nothing.
 
     A statement's own lineage counts; else that of the statement whose cached result it was given.
 
     Args:
+        engine: Runs the frames.
         statements: The statements.
         found: See `LineageSets.statements`.
     """
-    origin_names = {name: f"origin_{name}" for name in ("statement_id", *_FOUND)}
-    has_none = nw.col("set_hash").is_null()
+    named = _with_workspace_name(statements)
+    keyed = _with_key(engine, _with_key(engine, named, STATEMENT, KEY), _ORIGIN, _ORIGIN_KEY)
+    by_itself = engine.look_up(keyed, found, [KEY])
+    origins = found.rename({KEY: _ORIGIN_KEY, "set_number": "origin_set"})
     return (
-        _with_workspace_name(statements)
-        .join(found, on=STATEMENT, how="left")
-        .with_columns(
-            origin_statement_id=nw.when(has_none).then(nw.col("cache_origin_statement_id"))
-        )
-        .join(found.rename(origin_names), on=["workspace_id", "origin_statement_id"], how="left")
-        .with_columns(nw.coalesce(name, f"origin_{name}").alias(name) for name in _FOUND)
-        .drop(list(origin_names.values()))
+        engine.look_up(by_itself, origins, [_ORIGIN_KEY])
+        .with_columns(set_number=nw.coalesce("set_number", "origin_set"))
+        .drop(KEY, _ORIGIN_KEY, "origin_set")
     )
+
+
+def _with_key(
+    engine: Engine, rows: nw.LazyFrame, columns: Sequence[str], name: str
+) -> nw.LazyFrame:
+    """Adds a number for an id, since numbers take less room, and less time to join."""
+    hashed = engine.with_row_hash(rows, columns, [name, "low"])
+    low = 2 ** (KEY_BITS - HASH_BITS)
+    return hashed.with_columns((nw.col(name) * low + nw.col("low") % low).alias(name)).drop("low")
 
 
 def _with_workspace_name(rows: nw.LazyFrame) -> nw.LazyFrame:
@@ -147,36 +150,51 @@ def _with_workspace_name(rows: nw.LazyFrame) -> nw.LazyFrame:
     return rows.with_columns(nw.col("workspace_id").fill_null(""))
 
 
-def _shapes(engine: Engine, wanted: nw.LazyFrame, lineage: DayLineage) -> nw.LazyFrame:
-    """Each wanted statement that has lineage, and sums that tell its rows from other rows.
+def _of_statements(engine: Engine, rows: nw.LazyFrame) -> nw.LazyFrame:
+    """The lineage of statements, with their `KEY`."""
+    told = rows.filter(~nw.col("statement_id").is_null())
+    return _with_key(engine, _with_workspace_name(told), STATEMENT, KEY)
+
+
+def _shapes(engine: Engine, lineage: DayLineage) -> nw.LazyFrame:
+    """Each statement that has lineage, and sums that tell its rows from other rows.
 
     Returns:
-        `STATEMENT`, `_SHAPE`, and `statement`, one text that identifies it.
+        `KEY` and `_SHAPE`.
     """
     with_paths = lineage.tables_at_paths.height > 0
-    parts = []
-    for number, rows in enumerate((lineage.tables, lineage.columns)):
-        of_wanted = _with_workspace_name(rows).join(wanted, on=STATEMENT, how="semi")
-        names = [name for name in NAMES if name in rows.collect_schema().names()]
-        told = of_wanted.select(
-            *STATEMENT,
-            "direct_access",
-            *names,
-            *(_path_of_nameless(end) for end in ("source", "target") if with_paths),
-            kind=nw.lit(number),
-        )
-        told_by = [name for name in told.collect_schema().names() if name not in STATEMENT]
-        hashed = engine.with_row_hash(told, told_by, _SHAPE[:2])
-        parts.append(hashed.select(*STATEMENT, *_SHAPE[:2]))
-    statement = nw.concat_str("workspace_id", nw.lit("\x1f"), "statement_id")
-    return (
-        nw.concat(parts)
-        .group_by(STATEMENT)
-        .agg(
-            *(nw.col(name).sum().alias(name) for name in _SHAPE[:2]),
-            nw.len().cast(nw.Int64).alias(_SHAPE[2]),
-        )
-        .with_columns(statement=statement)
+    hashed = nw.concat(
+        [
+            _hashed(engine, rows.with_columns(kind=nw.lit(kind)), with_paths=with_paths)
+            for kind, rows in enumerate((lineage.tables, lineage.columns))
+        ]
+    )
+    # As a rule a statement that has lineage has table lineage, and more than one row of it.
+    rows = engine.collect(lineage.tables.select(nw.len())).item()
+    passes = rows // engine.rows_at_a_time + 1
+    part = nw.col(KEY) % passes
+    return nw.concat(
+        [engine.keep(_summed(hashed.filter(part == number))) for number in range(passes)]
+    )
+
+
+def _hashed(engine: Engine, rows: nw.LazyFrame, *, with_paths: bool) -> nw.LazyFrame:
+    """`KEY` of each row, and hashes of what it tells."""
+    told = [name for name in ("direct_access", *NAMES, "kind") if name in _names(rows)]
+    paths = [_path_of_nameless(end) for end in ("source", "target") if with_paths]
+    wanted = _of_statements(engine, rows).select(KEY, *told, *paths)
+    told_by = [name for name in _names(wanted) if name != KEY]
+    return engine.with_row_hash(wanted, told_by, _SHAPE[:2]).select(KEY, *_SHAPE[:2])
+
+
+def _names(rows: nw.LazyFrame) -> list[str]:
+    return rows.collect_schema().names()
+
+
+def _summed(hashed: nw.LazyFrame) -> nw.LazyFrame:
+    return hashed.group_by(KEY).agg(
+        *(nw.col(name).sum().alias(name) for name in _SHAPE[:2]),
+        nw.len().cast(nw.Int64).alias(_SHAPE[2]),
     )
 
 
@@ -189,15 +207,11 @@ def _rows_of(
     engine: Engine, rows: nw.LazyFrame, examples: pl.DataFrame, tables_at_paths: pl.DataFrame
 ) -> pl.LazyFrame:
     """The lineage of the example statements, with the tables that lie at its paths."""
-    wanted = examples.select(
-        "statement",
-        pl.col("statement").str.splitn("\x1f", 2).struct.rename_fields(STATEMENT).alias("key"),
-    ).unnest("key")
-    names = [name for name in NAMES if name in rows.collect_schema().names()]
+    names = [name for name in NAMES if name in _names(rows)]
     told = (
-        _with_workspace_name(rows)
-        .join(engine.frame(wanted), on=STATEMENT, how="inner")
-        .select("statement", "direct_access", *names, *ENDS)
+        _of_statements(engine, rows)
+        .join(engine.frame(examples.select(KEY)), on=KEY, how="inner")
+        .select(KEY, "direct_access", *names, *ENDS)
     )
     return with_tables(engine.collect(told).lazy(), tables_at_paths)
 
@@ -208,7 +222,7 @@ def _collected(
     """The set of each statement that has rows of its own, and not just those of a view."""
     tables, columns = _lower_case(tables), _lower_case(columns)
     direct = pl.col("direct_access").fill_null(value=True)
-    key = ["statement", "source_name"]
+    key = [KEY, "source_name"]
     by_view = tables.group_by(key).agg(is_direct=direct.any()).filter(~pl.col("is_direct"))
     tables_used = tables.filter(direct)
     columns_used = (
@@ -219,20 +233,20 @@ def _collected(
     indirect = (
         pl.concat(reached)
         .join(pl.concat(read), on=key, how="anti")
-        .join(pl.concat([tables_used, columns_used], how="diagonal"), on="statement", how="semi")
+        .join(pl.concat([tables_used, columns_used], how="diagonal"), on=KEY, how="semi")
     )
     return collect_sets(
         pl.concat(
             [
-                uses(tables_used, ["statement"], TABLES_READ, "source_name"),
-                uses(tables_used, ["statement"], TABLES_WRITTEN, "target_name"),
-                uses(columns_used, ["statement"], TABLES_READ, "source_name"),
-                uses(columns_used, ["statement"], COLUMNS_READ, "source_name", "source_column"),
-                uses(columns_used, ["statement"], TABLES_WRITTEN, "target_name"),
-                uses(indirect, ["statement"], TABLES_READ_INDIRECTLY, "source_name"),
+                uses(tables_used, [KEY], TABLES_READ, "source_name"),
+                uses(tables_used, [KEY], TABLES_WRITTEN, "target_name"),
+                uses(columns_used, [KEY], TABLES_READ, "source_name"),
+                uses(columns_used, [KEY], COLUMNS_READ, "source_name", "source_column"),
+                uses(columns_used, [KEY], TABLES_WRITTEN, "target_name"),
+                uses(indirect, [KEY], TABLES_READ_INDIRECTLY, "source_name"),
             ]
         ),
-        ["statement"],
+        [KEY],
         excluded_catalogs,
     )
 
@@ -240,4 +254,4 @@ def _collected(
 def _lower_case(rows: pl.LazyFrame) -> pl.LazyFrame:
     present = rows.collect_schema()
     names = [name for name in NAMES if name in present]
-    return rows.select("statement", "direct_access", pl.col(names).str.to_lowercase()).unique()
+    return rows.select(KEY, "direct_access", pl.col(names).str.to_lowercase()).unique()

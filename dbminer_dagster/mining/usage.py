@@ -4,7 +4,7 @@ A *use* is what the statements that agree in all but their measures add up to. U
 so that they can be summed within batches, within portions of a day, and over all of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import narwhals as nw
@@ -23,7 +23,6 @@ SUMS = (
     "cached_statement_count",
     "estimated_cost_micro_usd",
     "known_cost_count",
-    "excluded_references",
 )
 MAXIMA = ("max_duration_ms", "last_use")
 MEASURES = pl.Schema(
@@ -38,8 +37,8 @@ def with_measures(statements: pl.DataFrame) -> pl.DataFrame:
     """Each statement as a use: `MEASURES`, and `user_name` without nulls.
 
     Args:
-        statements: `user_name`, `user_id`, `statement_id`, `start_time`, `excluded_references`,
-            and the durations, bytes, cost and cache of `filtered_queries`.
+        statements: `user_name`, `user_id`, `statement_id`, `start_time`, and the durations, bytes,
+            cost and cache of `filtered_queries`.
     """
     cost = pl.col("estimated_cost_micro_usd")
     started = pl.col("start_time").dt.epoch("us").cast(pl.String).str.zfill(TIME_DIGITS)
@@ -51,7 +50,6 @@ def with_measures(statements: pl.DataFrame) -> pl.DataFrame:
         cached_statement_count=pl.col("from_result_cache").fill_null(value=False).cast(pl.Int64),
         estimated_cost_micro_usd=cost.fill_null(0),
         known_cost_count=cost.is_not_null().cast(pl.Int64),
-        excluded_references=pl.col("excluded_references").fill_null(0),
         # Text that sorts as time and then id do, since engines have no common argmax.
         last_use=started + pl.col("statement_id"),
     )
@@ -80,19 +78,26 @@ def references(engine: Engine, uses: nw.LazyFrame, sets: pl.DataFrame, day: date
         uses: `REFERENCE`, and `attribution`.
         sets: See `collect_sets`; distinct.
         day: The day.
+
+    Returns:
+        Also `use_count`: the rows of `uses` that each stands for.
     """
     # Lineage, parsed, scanned: by the alphabet the best comes first.
-    best = uses.group_by(REFERENCE).agg(nw.col("attribution").min().alias("attribution"))
+    best = uses.group_by(REFERENCE).agg(
+        nw.col("attribution").min(), nw.len().cast(nw.Int64).alias("use_count")
+    )
     distinct = engine.collect(best).join(sets, on="set_hash")
     keys = distinct.select(pl.col("query_hash").fill_null(""), "operation", "set_key")
     hashes = [text_hash((SEPARATOR * 3).join(key)) for key in keys.iter_rows()]
-    return distinct.with_columns(
-        pl.Series("reference_hash", hashes, pl.String), day=pl.lit(day)
-    ).select(*(name for name in QUERY_REFERENCES.schema if name != "statement_text"), "set_hash")
+    named = distinct.with_columns(pl.Series("reference_hash", hashes, pl.String), day=pl.lit(day))
+    names = (name for name in QUERY_REFERENCES.schema if name != "statement_text")
+    return named.select(*names, "set_hash", "use_count")
 
 
-def daily_usage(engine: Engine, uses: nw.LazyFrame, found: pl.DataFrame, day: date) -> pl.DataFrame:
-    """How often and at what cost each user used each reference.
+def daily_usage(
+    engine: Engine, uses: nw.LazyFrame, found: pl.DataFrame, day: date
+) -> Iterator[pl.DataFrame]:
+    """How often and at what cost each user used each reference, some references at a time.
 
     Args:
         engine: Runs the frames.
@@ -100,23 +105,23 @@ def daily_usage(engine: Engine, uses: nw.LazyFrame, found: pl.DataFrame, day: da
         found: See `references`.
         day: The day.
     """
-    of_reference = engine.frame(
-        found.select(pl.col("query_hash").fill_null(""), *REFERENCE[1:], "reference_hash")
-    )
     named = uses.with_columns(nw.col("query_hash").fill_null(""))
-    users = added_up(
-        named.join(of_reference, on=REFERENCE, how="inner"), ["reference_hash", "user_name"]
-    )
+    part = (pl.col("use_count").cum_sum() - 1) // engine.rows_at_a_time
+    for _, of_part in found.sort("reference_hash").group_by(part.alias("part")):
+        numbers = of_part.with_row_index("reference").cast({"reference": pl.Int64})
+        key = numbers.select("reference", pl.col("query_hash").fill_null(""), *REFERENCE[1:])
+        users = named.join(engine.frame(key), on=REFERENCE, how="inner")
+        sums = engine.collect(added_up(users, ["reference", "user_name"]))
+        yield _shaped(sums.join(numbers.select("reference", "reference_hash"), on="reference"), day)
+
+
+def _shaped(users: pl.DataFrame, day: date) -> pl.DataFrame:
+    """Sums as rows of `daily_usage`."""
     last = pl.col("last_use")
-    return (
-        engine.collect(users)
-        .with_columns(
-            day=pl.lit(day),
-            estimated_cost_micro_usd=pl.when(pl.col("known_cost_count") > 0).then(
-                "estimated_cost_micro_usd"
-            ),
-            last_used_at=last.str.head(TIME_DIGITS).cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
-            last_statement_id=last.str.slice(TIME_DIGITS),
-        )
-        .select(DAILY_USAGE.schema.names())
-    )
+    is_known = pl.col("known_cost_count") > 0
+    return users.with_columns(
+        day=pl.lit(day),
+        estimated_cost_micro_usd=pl.when(is_known).then("estimated_cost_micro_usd"),
+        last_used_at=last.str.head(TIME_DIGITS).cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
+        last_statement_id=last.str.slice(TIME_DIGITS),
+    ).select(DAILY_USAGE.schema.names())
