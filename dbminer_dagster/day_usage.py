@@ -16,7 +16,7 @@ from dbminer_dagster.mining.inventory import known_names, of_day
 from dbminer_dagster.mining.lineage import day_tables
 from dbminer_dagster.mining.paths import PathResolver, path_ends
 from dbminer_dagster.mining.sessions import session_changes, states_after
-from dbminer_dagster.mining.usage import daily_usage, references
+from dbminer_dagster.mining.usage import MEASURED, daily_usage, references
 from dbminer_dagster.parse_cache import ParseCache
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
@@ -30,21 +30,12 @@ from dbminer_dagster.windows import Window
 
 STATEMENT_COLUMNS = (
     "workspace_id",
-    "statement_id",
     "cache_origin_statement_id",
     "session_id",
-    "user_id",
-    "user_name",
-    "start_time",
     "query_hash",
     "operation",
     "text_redacted",
-    "total_duration_ms",
-    "total_task_duration_ms",
-    "read_bytes",
-    "from_result_cache",
-    "estimated_cost_micro_usd",
-    "day",
+    *MEASURED,
 )
 """What attribution and usage need of a statement."""
 SESSION_DAYS = 2

@@ -14,6 +14,7 @@ from dbminer_dagster.mining.by_lineage import DayLineage
 from dbminer_dagster.mining.by_text import NO_COLUMNS, UNRESOLVED
 from dbminer_dagster.mining.paths import PATH_TABLE_SCHEMA
 from dbminer_dagster.mining.sessions import session_states
+from dbminer_dagster.mining.usage import REFERENCE, added_up
 from dbminer_dagster_tests.frames import (
     at,
     column_lineage,
@@ -219,19 +220,25 @@ def test_paths_of_tables_have_the_tables_names() -> None:
     }
 
 
-@pytest.mark.parametrize("portion_rows", [1, 2, 5])
-def test_portions_of_a_day_add_up(monkeypatch: pytest.MonkeyPatch, portion_rows: int) -> None:
-    """However many statements are held at a time, the uses of the day are the same."""
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 5])
+def test_parts_of_a_day_add_up(monkeypatch: pytest.MonkeyPatch, rows_at_a_time: int) -> None:
+    """However many rows are held at a time, the uses of the day are the same."""
     texts = ["SELECT x FROM a.b.c", "SELECT 1", "SELECT x FROM t", None, "no SQL"]
     rows = [{"statement_text": text, "user_name": "ann"} for text in texts * 2]
     arguments: dict[str, Any] = {
-        "tables": (read("a.b.c"), read("a.b.d", statement_id="s8")),
+        "tables": (
+            read("a.b.c"),
+            read("a.b.c", statement_id="s3"),
+            read("a.b.d", statement_id="s8"),
+        ),
         "known": ("a.b.t",),
     }
     whole = attributed(*rows, **arguments, users=("ann",))
-    monkeypatch.setattr("dbminer_dagster.engines.polars.PORTION_ROWS", portion_rows)
+    monkeypatch.setattr("dbminer_dagster.engines.polars.BATCH_ROWS", rows_at_a_time)
+    monkeypatch.setattr(PolarsEngine, "rows_at_a_time", rows_at_a_time)
     parts = attributed(*rows, **arguments, users=("ann",))
-    uses = [ENGINE.collect(found.uses) for found in (whole, parts)]
+    key = [*REFERENCE, "user_name", "attribution"]
+    uses = [ENGINE.collect(added_up(found.uses, key)) for found in (whole, parts)]
     assert_frame_equal(*uses, check_row_order=False)
     assert whole.counts == parts.counts
 

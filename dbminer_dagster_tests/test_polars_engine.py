@@ -33,3 +33,13 @@ def test_what_follows_a_mapping_is_asked_of_it(mapped: nw.LazyFrame) -> None:
     assert sorted(ENGINE.collect(wanted)["double"]) == list(range(2 * ROWS - 10, 2 * ROWS, 2))
     assert ENGINE.collect(mapped.head(3)).height == 3
     assert ENGINE.collect(wanted.head(2)).height == 2
+
+
+def test_rows_that_are_not_found_stay() -> None:
+    """A look-up adds the columns of the table to all rows, null where the key is not found."""
+    rows = ENGINE.frame(pl.DataFrame({"key": [1, 2, None, 1], "row": range(4)}))
+    table = ENGINE.frame(pl.DataFrame({"key": [1, 3], "name": ["one", "three"]}))
+
+    found = ENGINE.collect(ENGINE.look_up(rows, table, ["key"])).sort("row")
+
+    assert found.rows() == [(1, 0, "one"), (2, 1, None), (None, 2, None), (1, 3, "one")]

@@ -41,15 +41,19 @@ def uses_of(*rows: dict[str, Any]) -> nw.LazyFrame:
     return added_up(nw.from_native(with_measures(statements).lazy()), USER)
 
 
-def of_day(*rows: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """References and usage of such statements."""
+def references_of(uses: nw.LazyFrame) -> pl.DataFrame:
     sets = pl.DataFrame(
         [(name, name, *lists) for name, lists in SETS.items()],
         schema={"set_hash": pl.String, "set_key": pl.String} | dict.fromkeys(KINDS, STRINGS),
         orient="row",
     )
+    return references(ENGINE, uses, sets, DAY)
+
+
+def of_day(*rows: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """References and usage of such statements."""
     uses = uses_of(*rows)
-    found = references(ENGINE, uses, sets, DAY)
+    found = references_of(uses)
     usage = pl.concat(daily_usage(ENGINE, uses, found, DAY))
     plain = [{"statement_text": row["statement_text"]} for row in rows]
     texts = examples(queries(*plain)).collect()
@@ -199,6 +203,21 @@ def test_uses_of_parts_add_up_to_those_of_the_whole(
     whole = ENGINE.collect(uses_of(*numbered))
     together = ENGINE.collect(added_up(nw.concat(parts), USER))
     assert_frame_equal(whole, together, check_row_order=False)
+
+
+def test_references_come_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many uses are summed at once, each reference and user has one row, and the same."""
+    rows = [
+        {"user_name": user, "statement_text": text, "statement_id": f"{user}{text}{again}"}
+        for user in ("ann", "bob")
+        for text in ("SELECT 1", "SELECT x", None)
+        for again in range(2)
+    ]
+    uses, (_, whole) = uses_of(*rows), of_day(*rows)
+    monkeypatch.setattr(PolarsEngine, "rows_at_a_time", 2)
+    parts = list(daily_usage(ENGINE, uses, references_of(uses), DAY))
+    assert len(parts) > 1
+    assert_frame_equal(pl.concat(parts), whole, check_row_order=False)
 
 
 @pytest.mark.parametrize("text", ["SELECT 1", None])

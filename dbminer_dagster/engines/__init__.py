@@ -31,7 +31,7 @@ class Engine(Protocol):
 
     @property
     def rows_at_a_time(self) -> int:
-        """So many rows may be given to `map_groups` at once."""
+        """So many rows may be given to `map_groups` at once, or so many groups be summed."""
         ...
 
     def scan(self, storage: DeltaStorage, table: Table, window: Window) -> nw.LazyFrame:
@@ -103,13 +103,9 @@ class Engine(Protocol):
         ...
 
     def release(self) -> None:
-        """Lets go of all that `keep` and `portions` gave."""
+        """Lets go of all that `keep` gave."""
         ...
 
     def spooled(self, frame: nw.LazyFrame) -> AbstractContextManager[nw.LazyFrame]:
         """The same rows, computed once and held outside of memory until the block ends."""
-        ...
-
-    def portions(self, frame: nw.LazyFrame) -> Iterator[nw.LazyFrame]:
-        """All rows, in parts of which one at a time can be kept; at least one, be it empty."""
         ...

@@ -19,7 +19,6 @@ from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 
 BATCH_ROWS = 75_000
-PORTION_ROWS = 1_000_000
 SPOOLED = "rows"
 BATCHES_IN_FLIGHT = 2
 """So many batches are worked on at once; more would cost memory and gain nothing."""
@@ -114,15 +113,6 @@ class PolarsEngine:
         with open_spool() as spool:
             spool.write(SPOOLED, rows)
             yield nw.from_native(spool.scan(SPOOLED, rows.collect_schema()))
-
-    def portions(self, frame: nw.LazyFrame) -> Iterator[nw.LazyFrame]:
-        """The rows, about a million at a time, in memory."""
-        rows = frame.to_native()
-        portion = rows.clear().collect()
-        for portion in rows.collect_batches(chunk_size=PORTION_ROWS, maintain_order=False):
-            yield self.frame(portion)
-        if portion.is_empty():
-            yield self.frame(portion)
 
     def _mapped(self, frame: nw.LazyFrame, function: BatchFunction) -> Iterator[pl.DataFrame]:
         pending: deque[Future[pl.DataFrame]] = deque()

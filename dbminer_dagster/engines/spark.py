@@ -206,10 +206,6 @@ class SparkEngine:
         finally:
             kept.unpersist()
 
-    def portions(self, frame: nw.LazyFrame) -> Iterator[nw.LazyFrame]:
-        """All rows at once, which the cluster divides by itself."""
-        yield self.keep(frame)
-
     @property
     def _session(self) -> "SparkSession":
         return connected(self.remote)

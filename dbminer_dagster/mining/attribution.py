@@ -24,7 +24,7 @@ from dbminer_dagster.mining.by_lineage import (
 )
 from dbminer_dagster.mining.by_text import STATE, ReferencesOf, TextSets, sets_by_text
 from dbminer_dagster.mining.reference_sets import KINDS
-from dbminer_dagster.mining.usage import MEASURES, REFERENCE, added_up, with_measures
+from dbminer_dagster.mining.usage import MEASURED, MEASURES, REFERENCE, added_up, with_measures
 
 WAYS = ("lineage", "parsed", "scanned", "unattributed")
 CONTEXT = ["query_hash", "state"]
@@ -34,6 +34,7 @@ USE_SCHEMA = pl.Schema(
     | {"set_number": pl.Int64, "state": pl.Int64, "text_redacted": pl.Boolean}
     | MEASURES
 )
+PLACED = ["query_hash", "operation", "set_number", "session_id", "text_redacted"]
 NO_STATE = -1
 _PLACE_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -112,7 +113,7 @@ def _uses(
     if engine.collect(nameless).item():
         for told_by in ("statement_id", "cache_origin_statement_id"):
             statements = with_workspace(statements, evidence.lineage.tables, told_by)
-    rows = with_lineage(engine, statements, told.statements)
+    rows = with_lineage(engine, statements, told.statements).select(*PLACED, *MEASURED)
     add_up = partial(uses_of_batch, states=_numbered(evidence.session_states))
     return engine.map_batches(rows, add_up, USE_SCHEMA)
 
@@ -121,7 +122,7 @@ def uses_of_batch(statements: pl.DataFrame, states: pl.DataFrame) -> pl.DataFram
     """What statements add up to, with the state of their session where their text decides.
 
     Args:
-        statements: Rows of `filtered_queries` with what `with_lineage` adds.
+        statements: `PLACED` and `usage.MEASURED`.
         states: `session_id`, `start_time` and `state`, by time.
     """
     by_text = pl.col("set_number").is_null()

@@ -29,6 +29,18 @@ MEASURES = pl.Schema(
     dict.fromkeys(SUMS, pl.Int64) | {"max_duration_ms": pl.Int64, "last_use": pl.String}
 )
 """What adds up; `last_use` is the start of the last statement, and its id."""
+MEASURED = (
+    "statement_id",
+    "user_id",
+    "user_name",
+    "start_time",
+    "total_duration_ms",
+    "total_task_duration_ms",
+    "read_bytes",
+    "from_result_cache",
+    "estimated_cost_micro_usd",
+)
+"""Columns of `filtered_queries` that tell the measures of a statement and who caused them."""
 TIME_DIGITS = 19
 REFERENCE = ["query_hash", "operation", "set_hash"]
 
@@ -37,8 +49,7 @@ def with_measures(statements: pl.DataFrame) -> pl.DataFrame:
     """Each statement as a use: `MEASURES`, and `user_name` without nulls.
 
     Args:
-        statements: `user_name`, `user_id`, `statement_id`, `start_time`, and the durations, bytes,
-            cost and cache of `filtered_queries`.
+        statements: `MEASURED`, among others.
     """
     cost = pl.col("estimated_cost_micro_usd")
     started = pl.col("start_time").dt.epoch("us").cast(pl.String).str.zfill(TIME_DIGITS)
