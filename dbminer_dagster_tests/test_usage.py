@@ -54,7 +54,7 @@ def of_day(*rows: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """References and usage of such statements."""
     uses = uses_of(*rows)
     found = references_of(uses)
-    usage = pl.concat(daily_usage(ENGINE, uses, found, DAY))
+    usage = pl.concat(list(daily_usage(ENGINE, uses, found, DAY)))
     plain = [{"statement_text": row["statement_text"]} for row in rows]
     texts = examples(queries(*plain)).collect()
     with_texts = found.join(texts, on="query_hash", how="left")

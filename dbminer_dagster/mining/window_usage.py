@@ -1,7 +1,7 @@
 """The use of a window that slides over the days of a run, with numbers for hashes and names.
 
-On one machine each day is read and numbered once, and spooled; a window sums the small frames of
-its days. So a scored day costs the same, however many there are.
+On one machine each day of a run of several is read and numbered once, and spooled; a window sums
+the small frames of its days. So a scored day costs the same, however many there are.
 """
 
 from collections.abc import Generator
@@ -68,11 +68,13 @@ def window_usages(
             fresh = window if day == run.start else Window.of_day(day)
             seen = slid(seen, newest_rows(engine, references.filter(_within(fresh))), window)
             numbers = engine.frame(seen.select("reference_hash", "reference"))
-            if engine.has_workers:
-                # A cluster reads a window faster than it is told of the numbers of each day.
-                rows = _paired(usage.filter(_within(window)), numbers, users, len(names))
+            if engine.has_workers or run.days == 1:
+                # A cluster reads a window faster than it is told of the numbers of each day, and
+                # nobody asks again for the days of a single window.
+                rows = _paired(engine, usage.filter(_within(window)), numbers, users, len(names))
             else:
-                days.add(fresh, _paired(usage.filter(_within(fresh)), numbers, users, len(names)))
+                of_fresh = usage.filter(_within(fresh))
+                days.add(fresh, _paired(engine, of_fresh, numbers, users, len(names)))
                 rows = days.of(window)
             with engine.spooled(_summed(rows, len(names))) as pairs:
                 yield WindowUsage(window, pairs, seen, names)
@@ -103,15 +105,16 @@ def _within(window: Window) -> nw.Expr:
 
 
 def _paired(
-    usage: nw.LazyFrame, numbers: nw.LazyFrame, users: nw.LazyFrame, user_count: int
+    engine: Engine, usage: nw.LazyFrame, numbers: nw.LazyFrame, users: nw.LazyFrame, user_count: int
 ) -> nw.LazyFrame:
     """Rows with `pair`: one number for reference and user, which groups faster than two."""
     pair = nw.col("reference") * user_count + nw.col("user")
     costed = (~nw.col("estimated_cost_micro_usd").is_null()).cast(nw.Int64)
     sums = [nw.col(name).fill_null(0).alias(name) for name in SUMS]
+    numbered = engine.look_up(usage, numbers, ["reference_hash"])
+    described = numbered.filter(~nw.col("reference").is_null())
     return (
-        usage.join(numbers, on="reference_hash", how="inner")
-        .join(users, on="user_name", how="inner")
+        engine.look_up(described, users, ["user_name"])
         .with_columns(pair.alias("pair"), costed.alias("costed_count"))
         .select("day", "pair", *sums, "last_used_at")
     )
