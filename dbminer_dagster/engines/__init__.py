@@ -31,7 +31,7 @@ class Engine(Protocol):
 
     @property
     def rows_at_a_time(self) -> int:
-        """So many rows may be given to `map_groups` at once, or so many groups be summed."""
+        """So many rows of numbers may be given to `map_groups` at once, or be summed to groups."""
         ...
 
     def scan(self, storage: DeltaStorage, table: Table, window: Window) -> nw.LazyFrame:

@@ -41,6 +41,8 @@ MEASURED = (
     "estimated_cost_micro_usd",
 )
 """Columns of `filtered_queries` that tell the measures of a statement and who caused them."""
+NAMED_ROW = 2
+"""A use, with its names and ids, takes the room of so many rows of numbers."""
 TIME_DIGITS = 19
 REFERENCE = ["query_hash", "operation", "set_hash"]
 
@@ -117,11 +119,12 @@ def daily_usage(
         day: The day.
     """
     named = uses.with_columns(nw.col("query_hash").fill_null(""))
-    part = (pl.col("use_count").cum_sum() - 1) // engine.rows_at_a_time
+    part = (pl.col("use_count").cum_sum() - 1) // (engine.rows_at_a_time // NAMED_ROW)
     for _, of_part in found.sort("reference_hash").group_by(part.alias("part")):
         numbers = of_part.with_row_index("reference").cast({"reference": pl.Int64})
         key = numbers.select("reference", pl.col("query_hash").fill_null(""), *REFERENCE[1:])
-        users = named.join(engine.frame(key), on=REFERENCE, how="inner")
+        numbered = engine.look_up(named, engine.frame(key), REFERENCE)
+        users = numbered.filter(~nw.col("reference").is_null())
         sums = engine.collect(added_up(users, ["reference", "user_name"]))
         yield _shaped(sums.join(numbers.select("reference", "reference_hash"), on="reference"), day)
 
