@@ -18,12 +18,9 @@ from hypothesis import strategies as st
 
 from dbminer_dagster.mining.popularity import LEVELS
 from dbminer_dagster.popularity_html.contents import LISTED_COLUMNS, ReportSource, count_tables
-from dbminer_dagster.popularity_html.document import (
-    TABLES_IN_CHUNK,
-    TEXT_CHARACTERS,
-    popularity_page,
-)
+from dbminer_dagster.popularity_html.document import TABLES_IN_CHUNK, popularity_page
 from dbminer_dagster.popularity_html.known import known_tables, table_edges
+from dbminer_dagster.popularity_html.masking import TEXT_CHARACTERS
 from dbminer_dagster.schemas import KNOWN_TABLES, POPULARITY_SCORES, TABLE_LINEAGE
 from dbminer_dagster.windows import Window
 
