@@ -212,3 +212,34 @@ def test_units_are_valid(tmp_path: Path) -> None:
 
     # It also tells of other units of the machine.
     assert [line for line in verified.stderr.splitlines() if "dbminer-" in line] == []
+
+
+def cells(page: str, first: str) -> list[str]:
+    """The cells of the row of a table that begins with a text."""
+    lines = (ROOT / "docs" / page).read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| {first}")]
+    return [cell.strip(" *") for cell in line.strip("|").split("|")]
+
+
+def test_the_sizing_table_is_that_of_the_benchmark() -> None:
+    """Seconds and memory of a million statements are those that `make bench` measured last."""
+    first, later = (cells("benchmarks.md", f"**{day} day, all of it") for day in ("first", "later"))
+    seconds = [round(float(row[2])) for row in (later, first)]
+    peak_gb = max(float(row[5].replace(",", "")) for row in (later, first)) / 1000
+
+    assert cells("deployment.md", "1,000,000 (measured)")[1:3] == [
+        f"{seconds[0]} to {seconds[1]} s",
+        f"{peak_gb:.1f} GB",
+    ]
+
+
+def test_the_upkeep_figures_are_those_of_the_soak_test() -> None:
+    """Memory of the processes and growth of the event log are those of the month."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    page = (ROOT / "docs" / "soak.md").read_text()
+    last = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)][-1]
+    held = sum(int(cell) for cell in last.strip("| ").split("|")[4:])
+    (events, kilobytes) = re.findall(r"A tick adds (\d+) events,\s+(\d+) KB", page)[0]
+
+    assert f"held {held} MB together" in text
+    assert re.search(rf"adds {events}\s+events and {int(kilobytes) / 1000:.1f} MB", text)
