@@ -1,9 +1,13 @@
 """Runs the real jobs in process over generated files, and compares all result tables."""
 
 import logging
+import os
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -52,16 +56,22 @@ class Pipeline:
         )
 
     def mine(
-        self, window: Window, job: str = JOB, *, instance: dg.DagsterInstance | None = None
+        self,
+        window: Window,
+        job: str = JOB,
+        *,
+        instance: dg.DagsterInstance | None = None,
+        run_config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Mines the days of the window as one run; a failure is for the caller to look at."""
-        return self.run(job, range_tags(window), instance)
+        return self.run(job, range_tags(window), instance, run_config)
 
     def run(
         self,
         job: str,
         tags: dict[str, str] | None = None,
         instance: dg.DagsterInstance | None = None,
+        run_config: dict[str, Any] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Runs a job; by default on an instance that is forgotten."""
         logger = dg.LoggerDefinition(_silence)
@@ -72,7 +82,7 @@ class Pipeline:
             return definitions.resolve_job_def(job).execute_in_process(
                 instance=instance,
                 tags=tags,
-                run_config={"loggers": {"console": {}}},
+                run_config={"loggers": {"console": {}}, **(run_config or {})},
                 raise_on_error=False,
             )
 
@@ -106,3 +116,24 @@ def assert_same_tables(left: Pipeline, right: Pipeline, *but_for: str) -> None:
         )
         assert expected.height > 0 or name in {KNOWN_TABLES.name, WAREHOUSE_COSTS.name}, name
         assert_frame_equal(expected, found, check_row_order=False, check_exact=True)
+
+
+def mining_environment(pipeline: Pipeline, storage: Path) -> dict[str, str]:
+    """The variables by which `dbminer mine` mines as a pipeline does, into another folder."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("DBMINER_")}
+    return inherited | {
+        "DBMINER_LINEAGE_METHOD": "offline",
+        "DBMINER_OFFLINE_URI": pipeline.offline,
+        "DBMINER_STORAGE_URI": str(storage),
+        "DBMINER_START_DATE": str(FIRST_DAY),
+        "DBMINER_LINEAGE_WINDOW_DAYS": str(pipeline.lineage_window_days),
+        "DBMINER_POPULARITY_WINDOW_DAYS": str(pipeline.popularity_window_days),
+        "DBMINER_EXCLUDED_USERS": "svc-*@larkfell.example",
+    }
+
+
+def mine_command(window: Window) -> list[str]:
+    """`dbminer mine` for the days of the window, in a process of its own."""
+    script = "from dbminer_dagster.cli import main; main()"
+    days = ["--from", str(window.start), "--to", str(window.last_day)]
+    return [sys.executable, "-c", script, "mine", *days]

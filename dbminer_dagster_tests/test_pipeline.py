@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,7 +19,14 @@ from sample_generator import generate
 from dbminer_dagster.schemas import POPULARITY_SCORES, RAW_QUERY_HISTORY, TABLES
 from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
-from dbminer_dagster_tests.pipeline import FIRST_DAY, Pipeline, assert_same_tables, failures
+from dbminer_dagster_tests.pipeline import (
+    FIRST_DAY,
+    Pipeline,
+    assert_same_tables,
+    failures,
+    mine_command,
+    mining_environment,
+)
 
 DAYS = 35
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
@@ -105,25 +111,6 @@ def test_the_time_zone_of_the_machine_does_not_matter(
     for name in TABLES:
         expected = whole.table(name).filter(window.holds())
         assert_frame_equal(expected, elsewhere.table(name), check_row_order=False, check_exact=True)
-
-
-def mining_environment(pipeline: Pipeline, storage: Path) -> dict[str, str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("DBMINER_")}
-    return inherited | {
-        "DBMINER_LINEAGE_METHOD": "offline",
-        "DBMINER_OFFLINE_URI": pipeline.offline,
-        "DBMINER_STORAGE_URI": str(storage),
-        "DBMINER_START_DATE": str(FIRST_DAY),
-        "DBMINER_LINEAGE_WINDOW_DAYS": str(pipeline.lineage_window_days),
-        "DBMINER_POPULARITY_WINDOW_DAYS": str(pipeline.popularity_window_days),
-        "DBMINER_EXCLUDED_USERS": "svc-*@larkfell.example",
-    }
-
-
-def mine_command(window: Window) -> list[str]:
-    script = "from dbminer_dagster.cli import main; main()"
-    days = ["--from", str(window.start), "--to", str(window.last_day)]
-    return [sys.executable, "-c", script, "mine", *days]
 
 
 def test_a_killed_run_leaves_good_tables_and_the_next_repairs(
