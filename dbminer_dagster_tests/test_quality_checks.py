@@ -2,8 +2,11 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -13,6 +16,7 @@ from sample_generator import generate
 
 from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.day_files import commit_days
+from dbminer_dagster.resources.mining_options import KEY
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
@@ -52,14 +56,24 @@ def storage(mined: Pipeline, tmp_path: Path) -> DeltaStorage:
 
 
 def run_check(
-    storage: DeltaStorage, asset: str, name: str, **settings: object
+    storage: DeltaStorage,
+    asset: str,
+    name: str,
+    *,
+    instance: dg.DagsterInstance | None = None,
+    **settings: object,
 ) -> dg.AssetCheckResult:
+    """The result of a check, by default on an instance that knows no run."""
     defaults = {"start_date": FIRST_DAY, "excluded_users": "svc-*@larkfell.example"}
     windows = {"lineage_window_days": 20, "popularity_window_days": 10}
     checks = quality_checks(load_settings(**(defaults | windows | settings)))
     wanted = dg.AssetCheckKey(dg.AssetKey(asset), name)
     (check,) = [check for check in checks if wanted in check.check_keys]
-    result = check(storage=StorageResource(uri=storage.uri))
+    given: dict[str, Any] = {"storage": StorageResource(uri=storage.uri)}
+    with ExitStack() as stack:
+        known = instance or stack.enter_context(dg.DagsterInstance.ephemeral())
+        context = dg.build_asset_check_context(instance=known)
+        result = check(context, **given) if name == "every_row_accounted_for" else check(**given)
     assert isinstance(result, dg.AssetCheckResult)
     return result
 
@@ -157,6 +171,25 @@ def test_raw_rows_mined_again_are_found(grow: bool, storage: DeltaStorage) -> No
     result = run_check(storage, "filtered_queries", "every_row_accounted_for")
 
     assert_fails(result, ERROR, "materialise filtered_queries")
+
+
+def test_rows_are_judged_by_what_their_run_left_out(mined: Pipeline, tmp_path: Path) -> None:
+    """A day of a run that left out other users is in order, and the days beside it as before."""
+    pipeline = replace(mined, storage=str(shutil.copytree(mined.storage, tmp_path / "again")))
+    storage, check = DeltaStorage(pipeline.storage), ("filtered_queries", "every_row_accounted_for")
+    everybody = {"resources": {KEY: {"config": {"excluded_users": ["*"]}}}}
+    day_before = Window.of_day(LAST.start - timedelta(days=1))
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = pipeline.mine(LAST, instance=instance, run_config=everybody)
+        assert storage.scan(FILTERED_QUERIES, LAST).collect().is_empty()
+        tamper(storage, FILTERED_QUERIES, lambda rows: rows.head(5), day_before)
+        afterwards = run_check(storage, *check, instance=instance)
+
+    (of_run,) = [each for each in run.get_asset_check_evaluations() if each.check_name == check[1]]
+    assert of_run.passed, of_run.description
+    assert afterwards.metadata["fault_count"].value == 1
+    assert str(day_before) in str(afterwards.metadata["faults"].value)
 
 
 def test_uses_without_reference_are_found(storage: DeltaStorage) -> None:

@@ -10,13 +10,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-import narwhals as nw
 import polars as pl
 
 from dbminer_dagster.assets.common import markdown_table
+from dbminer_dagster.checks.row_account import excluded_users_of, row_faults
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.cluster_reads import OPERATION
-from dbminer_dagster.mining.filters import with_drop_reason
 from dbminer_dagster.mining.lineage import history_days, with_row_kind
 from dbminer_dagster.mining.paths import PathResolver, path_ends, with_tables
 from dbminer_dagster.resources.storage import StorageResource
@@ -58,9 +57,7 @@ def quality_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [
         *(_unique_keys(settings, table) for table in KEYED_TABLES),
         *(_newest_day(settings, table) for table in (RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE)),
-        _recount(
-            settings, FILTERED_QUERIES, "every_row_accounted_for", _rows_accounted_for(settings)
-        ),
+        _rows_accounted_for(settings),
         _recount(settings, DAILY_USAGE, "usage_matches_references", _usage_matches_references),
         _recount(settings, DAILY_USAGE, "attribution_coverage", _attribution_coverage(settings)),
         _recount(settings, POPULARITY_SCORES, "days_in_window", _days_in_window(settings)),
@@ -91,14 +88,20 @@ def _recount(settings: Settings, table: Table, name: str, check: Check) -> dg.As
 
     @dg.asset_check(asset=table.name, name=name, description=DESCRIPTIONS[name])
     def recount(storage: StorageResource) -> dg.AssetCheckResult:
-        with user_errors():
-            newest = storage.tables.newest_day(table)
-            if newest is None:
-                return _without_rows(storage.tables, table, settings)
-            window = Window.trailing(newest, settings.popularity_window_days)
-            return check(storage.tables, _minable(window, settings))
+        return _recounted(settings, table, storage.tables, check)
 
     return recount
+
+
+def _recounted(
+    settings: Settings, table: Table, storage: DeltaStorage, check: Check
+) -> dg.AssetCheckResult:
+    with user_errors():
+        newest = storage.newest_day(table)
+        if newest is None:
+            return _without_rows(storage, table, settings)
+        window = Window.trailing(newest, settings.popularity_window_days)
+        return check(storage, _minable(window, settings))
 
 
 def _without_rows(storage: DeltaStorage, table: Table, settings: Settings) -> dg.AssetCheckResult:
@@ -182,31 +185,25 @@ def _newest_day(settings: Settings, table: Table) -> dg.AssetChecksDefinition:
     return newest_minable_day_present
 
 
-def _rows_accounted_for(settings: Settings) -> Check:
-    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
-        raw = nw.from_native(storage.scan(RAW_QUERY_HISTORY, window))
-        counted = (
-            with_drop_reason(raw, settings.excluded_users)
-            .to_native()
-            .group_by("day")
-            .agg(rows=pl.len(), dropped=pl.col("drop_reason").is_not_null().sum())
-            .collect()
-        )
-        raw_rows = {day: (rows, dropped) for day, rows, dropped in counted.iter_rows()}
-        kept_rows = storage.row_counts(FILTERED_QUERIES, window)
-        faults = []
-        for day in sorted(raw_rows.keys() | kept_rows.keys()):
-            (rows, dropped), kept = raw_rows.get(day, (0, 0)), kept_rows.get(day, 0)
-            if rows != dropped + kept:
-                faults.append({"day": day, "rows": rows, "dropped": dropped, "kept": kept})
-        return _result(
-            faults,
-            f"All {counted['rows'].sum():,} rows of {window} are kept or dropped for a reason.",
-            "By today's rules and raw rows the counts differ; materialise filtered_queries and "
-            "what follows from it again for these days.",
-        )
+def _rows_accounted_for(settings: Settings) -> dg.AssetChecksDefinition:
+    name = "every_row_accounted_for"
 
-    return check
+    @dg.asset_check(asset=FILTERED_QUERIES.name, name=name, description=DESCRIPTIONS[name])
+    def every_row_accounted_for(
+        context: dg.AssetCheckExecutionContext, storage: StorageResource
+    ) -> dg.AssetCheckResult:
+        def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
+            excluded = excluded_users_of(context.instance, window, settings.excluded_users)
+            return _result(
+                row_faults(storage, excluded),
+                f"All rows of {window} are kept or dropped for a reason.",
+                "By today's rules and raw rows the counts differ; materialise filtered_queries and "
+                "what follows from it again for these days.",
+            )
+
+        return _recounted(settings, FILTERED_QUERIES, storage.tables, check)
+
+    return every_row_accounted_for
 
 
 def _usage_matches_references(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:

@@ -10,6 +10,7 @@ from dbminer_dagster.errors import SettingsError
 from dbminer_dagster.settings import LONGEST_POPULARITY_WINDOW_DAYS, Settings
 
 KEY = "mining_options"
+NOBODY = "none"
 _WHERE = f"Run configuration, resources.{KEY}.config"
 
 
@@ -62,7 +63,12 @@ class MiningOptions(dg.ConfigurableResource):
     @property
     def shown_users(self) -> str:
         """The excluded users, as metadata tell them."""
-        return ", ".join(self.excluded_users) or "none"
+        return ", ".join(self.excluded_users) or NOBODY
+
+
+def users_of(shown: str) -> tuple[str, ...]:
+    """The excluded users that metadata tell."""
+    return () if shown == NOBODY else tuple(shown.split(", "))
 
 
 def mining_options(settings: Settings) -> MiningOptions:
