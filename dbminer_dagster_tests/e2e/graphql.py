@@ -155,6 +155,13 @@ class GraphQL:
             for check in node["assetChecksOrError"]["checks"]
         }
 
+    def freshness(self, asset: str) -> str:
+        """What the freshness policy of an asset says of it, such as `HEALTHY`."""
+        query = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) {
+            ... on AssetNode { freshnessStatusInfo { freshnessStatus } } } }"""
+        node = self.ask(query, key={"path": [asset]})["assetNodeOrError"]
+        return node["freshnessStatusInfo"]["freshnessStatus"]
+
     def schedule(self, name: str) -> dict[str, Any]:
         """A schedule: its job, and its state with the newest ticks."""
         query = """query($selector: ScheduleSelector!) {

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 RUN_S = 60
 BACKFILL_S = 120
 TICK_S = 90
+FRESHNESS_S = 90
 SHOWN_MS = 30_000
 LINEAGE_CHECKS = "/assets/databricks_lineage?view=checks"
 JOB_PAGE = "/locations/dbminer/jobs/mine_lineage_and_popularity"
@@ -115,6 +116,25 @@ def test_a_day_is_materialised(
     assert day in scored_days(storage, first_day)
     page.goto(f"/assets/popularity_scores?view=partitions&partition={day}")
     expect(page.get_by_text("Materialized").first).to_be_visible(timeout=SHOWN_MS)
+
+
+def test_a_mined_asset_is_shown_as_fresh(
+    page: Page, deployment: Deployment, first_day: date
+) -> None:
+    """The daemon judges whether an asset is fresh, and its page shows that."""
+    ends = ("start", "end")
+    tags = {f"dagster/asset_partition_range_{end}": first_day.isoformat() for end in ends}
+    run_id = deployment.graphql.launch("mine_lineage_and_popularity", tags)
+    assert ended(deployment, deployment.graphql.run(run_id)).status == "SUCCESS"
+
+    wait_until(
+        lambda: deployment.graphql.freshness("popularity_scores") == "HEALTHY",
+        FRESHNESS_S,
+        "an evaluation of freshness",
+    )
+    page.goto("/assets/popularity_scores?view=overview")
+    expect(page.get_by_text("Passing").first).to_be_visible(timeout=SHOWN_MS)
+    expect(page.get_by_text("Not evaluated")).to_have_count(0)
 
 
 def test_a_backfill_is_one_run(
