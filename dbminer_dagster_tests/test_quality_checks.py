@@ -16,11 +16,13 @@ from sample_generator import generate
 
 from dbminer_dagster.checks.quality import quality_checks
 from dbminer_dagster.day_files import commit_days
+from dbminer_dagster.due_days import listed
 from dbminer_dagster.resources.mining_options import KEY
 from dbminer_dagster.resources.storage import StorageResource
 from dbminer_dagster.schemas import (
     DAILY_USAGE,
     FILTERED_QUERIES,
+    POPULARITY_SCORES,
     QUERY_REFERENCES,
     RAW_QUERY_HISTORY,
     RAW_TABLE_LINEAGE,
@@ -233,6 +235,23 @@ def test_missing_days_warn_and_then_fail(
     result = run_check(storage, "popularity_scores", "days_in_window")
 
     assert_fails(result, severity, f"{6 - missing} of 6 days", f"Backfill {FIRST_DAY}")
+
+
+def test_scores_older_than_their_days_warn(mined: Pipeline, tmp_path: Path) -> None:
+    """Scores made before an earlier day was mined are named until they are made again."""
+    pipeline = Pipeline(mined.offline, str(tmp_path))
+    storage, check = DeltaStorage(pipeline.storage), ("popularity_scores", "days_in_window")
+    later = Window(FIRST_DAY + timedelta(days=3), WINDOW.end)
+    pipeline.mined(later)
+    scored = sorted(storage.row_counts(POPULARITY_SCORES, WINDOW))
+    pipeline.mined(Window(FIRST_DAY, later.start))
+
+    outdated = run_check(storage, *check)
+
+    assert_fails(outdated, WARN, f"before {listed(scored)} were", "popularity_scores again")
+    assert outdated.metadata["days_outdated"].value == len(scored) > 1
+    pipeline.mined(later)
+    assert run_check(storage, *check).passed
 
 
 def test_days_before_the_start_date_are_not_asked_for(storage: DeltaStorage) -> None:

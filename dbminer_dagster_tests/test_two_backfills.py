@@ -30,7 +30,7 @@ def days(first: int, end: int) -> Window:
     return Window(FIRST_DAY + timedelta(days=first), FIRST_DAY + timedelta(days=end))
 
 
-ALL = days(0, 8)
+ALL = days(0, 12)
 OF_ONE_DAY = ("raw_query_history", "raw_table_lineage", "raw_column_lineage", "filtered_queries")
 """Tables of which a day is made from that day alone."""
 
@@ -73,8 +73,8 @@ def start(company: Company, storage: Path, window: Window) -> subprocess.Popen[b
 @pytest.mark.parametrize(
     ("first", "second", "seed"),
     [
-        pytest.param(days(0, 4), days(4, 8), 1, id="disjoint"),
-        pytest.param(days(3, 8), days(0, 5), 2, id="overlapping, later days first"),
+        pytest.param(days(0, 6), days(6, 12), 1, id="disjoint"),
+        pytest.param(days(5, 12), days(0, 8), 2, id="overlapping, later days first"),
     ],
 )
 def test_two_backfills_at_once_lose_nothing(

@@ -14,6 +14,7 @@ import polars as pl
 
 from dbminer_dagster.assets.common import markdown_table
 from dbminer_dagster.checks.row_account import excluded_users_of, row_faults
+from dbminer_dagster.checks.window_days import days_in_window
 from dbminer_dagster.failures import user_errors
 from dbminer_dagster.mining.cluster_reads import OPERATION
 from dbminer_dagster.mining.lineage import history_days, with_row_kind
@@ -60,7 +61,7 @@ def quality_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         _rows_accounted_for(settings),
         _recount(settings, DAILY_USAGE, "usage_matches_references", _usage_matches_references),
         _recount(settings, DAILY_USAGE, "attribution_coverage", _attribution_coverage(settings)),
-        _recount(settings, POPULARITY_SCORES, "days_in_window", _days_in_window(settings)),
+        _recount(settings, POPULARITY_SCORES, "days_in_window", days_in_window(settings)),
         _edges(settings, RAW_TABLE_LINEAGE, TABLE_LINEAGE, ("source", "target")),
         _edges(
             settings,
@@ -77,7 +78,7 @@ DESCRIPTIONS = {
     "every_row_accounted_for": "Rows of raw history = rows kept + rows dropped for a reason.",
     "usage_matches_references": "Each use has its references, and no more uses than statements.",
     "attribution_coverage": "Enough statements could be attributed to what they used.",
-    "days_in_window": "The days of the popularity window have been mined.",
+    "days_in_window": "The days of the popularity window have been mined, and before its scores.",
     "every_edge_accounted_for": "Each pair that raw lineage holds is an edge, and no other.",
 }
 """What holds when a check of this name passes."""
@@ -253,24 +254,6 @@ def _attribution_coverage(settings: Settings) -> Check:
             f"at least {settings.minimum_attribution:.0%} wanted. The metadata of daily_usage "
             "says why the others are not.",
             metadata={"attributed_share": share, "statements": statements},
-        )
-
-    return check
-
-
-def _days_in_window(settings: Settings) -> Check:
-    def check(storage: DeltaStorage, window: Window) -> dg.AssetCheckResult:
-        present = storage.days_present(DAILY_USAGE, window)
-        missing = [str(day) for day in window if day not in present]
-        share = len(present) / window.days
-        few = share < settings.minimum_window_coverage
-        shown = ", ".join(missing[:LISTED_FAULTS]) + (", …" if len(missing) > LISTED_FAULTS else "")
-        return dg.AssetCheckResult(
-            passed=not missing,
-            severity=dg.AssetCheckSeverity.ERROR if few else dg.AssetCheckSeverity.WARN,
-            description=f"{len(present)} of {window.days} days of {window} have been mined."
-            + (f" Backfill {shown}." if missing else ""),
-            metadata={"days_present": len(present), "days_wanted": window.days},
         )
 
     return check
