@@ -58,3 +58,17 @@ def test_the_report_counts_what_happened() -> None:
         report
     )
     assert "| 2 | 510 | 1.5 | 10.0 | 300 | 150 | 140 | 60 |" in report
+
+
+def test_the_report_tells_what_nobody_caused() -> None:
+    """What a run says that failed without a blow stands in the report, and else that none did."""
+    growth = [Growth(ticks, 0, 0.0, 0.0, {}) for ticks in (0, 1)]
+    seen = ["raw_lineage a | b", "The run's worker is gone."]
+
+    def report(reasons: list[str]) -> str:
+        tick = Tick(MORNING, "2026-01-05", Blow.NONE, 9.0, ["FAILURE", "SUCCESS"], reasons)
+        return as_markdown([tick], growth, {}, {}, (0, 1), 9.0, 90)
+
+    assert "| 2026-01-07 06:00 | raw_lineage a \\| b |" in report(seen)
+    assert "| 2026-01-07 06:00 | The run's worker is gone. |" in report(seen)
+    assert report([]).rstrip().endswith("None.")

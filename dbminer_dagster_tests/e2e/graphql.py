@@ -12,6 +12,7 @@ Found = TypeVar("Found")
 
 POLL_S = 0.5
 FINISHED = ("SUCCESS", "FAILURE", "CANCELED")
+FAILURES = ("ExecutionStepFailureEvent", "RunFailureEvent")
 REPOSITORY = {"repositoryLocationName": "dbminer", "repositoryName": "__repository__"}
 
 
@@ -130,6 +131,19 @@ class GraphQL:
         if answer["__typename"] != "LaunchRunSuccess":
             raise RuntimeError(json.dumps(answer))
         return answer["run"]["runId"]
+
+    def why_failed(self, run_id: str) -> list[str]:
+        """What the failures of a run and of its steps say."""
+        query = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+            __typename
+            ... on ExecutionStepFailureEvent { stepKey message error { message } }
+            ... on RunFailureEvent { message error { message } } } } } }"""
+        events = self.ask(query, id=run_id)["logsForRun"]["events"]
+        return [
+            " ".join(f"{event.get('stepKey', '')} {(event['error'] or event)['message']}".split())
+            for event in events
+            if event["__typename"] in FAILURES
+        ]
 
     def materialised(self, asset: str) -> list[tuple[str, str]]:
         """First and last day of each stretch of days that Dagster calls materialised."""

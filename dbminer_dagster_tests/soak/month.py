@@ -39,6 +39,7 @@ class Tick:
         blow: What happened to the run.
         seconds: What all of it took.
         runs: How the run ended, and the runs in its place.
+        reasons: What the failures say of which the cause is not known.
     """
 
     at: datetime
@@ -46,6 +47,7 @@ class Tick:
     blow: Blow
     seconds: float
     runs: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,14 @@ class Month:
         chain = wait_until(lambda: self._settled(run_id), RUN_S, f"the end of run {run_id}")
         first, last = chain[0].days
         days, seconds = f"{first} to {last}", time.monotonic() - begun
-        return Tick(now, days, blow, seconds, [run.status for run in chain])
+        unplanned = chain if blow is Blow.NONE else chain[1:]
+        reasons = [
+            reason
+            for run in unplanned
+            if run.status == "FAILURE"
+            for reason in graphql.why_failed(run.run_id)
+        ]
+        return Tick(now, days, blow, seconds, [run.status for run in chain], reasons)
 
     def _strike(self, run_id: str, blow: Blow) -> None:
         graphql = self.deployment.graphql

@@ -100,7 +100,20 @@ Peaks: {peaks}; `runs` are all run workers together.
 ## Ticks
 
 {_tick_table(ticks)}
+
+## Failures that nobody caused
+
+{_reasons(ticks)}
 """
+
+
+def _reasons(ticks: Sequence[Tick]) -> str:
+    found = [
+        (f"{tick.at:%Y-%m-%d %H:%M}", reason.replace("|", "\\|"))
+        for tick in ticks
+        for reason in tick.reasons
+    ]
+    return _table(("tick", "what the run says"), found) if found else "None."
 
 
 def _growth_table(growth: Sequence[Growth]) -> str:
