@@ -9,8 +9,8 @@ import polars as pl
 from dbminer_dagster.assets.lineage_page import LISTED_HUBS, lineage_page
 from dbminer_dagster.assets.popularity_page import movers
 from dbminer_dagster.assets.raw_page import LISTED_KINDS, raw_page
-from dbminer_dagster.schemas import RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE, TABLE_LINEAGE
-from dbminer_dagster.storage import DeltaStorage
+from dbminer_dagster.schemas import RAW_QUERY_HISTORY, RAW_TABLE_LINEAGE, TABLE_LINEAGE, Table
+from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
 
 DAY = date(2026, 3, 5)
@@ -33,9 +33,18 @@ def cells(metadata: Any) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+def stored(tmp_path: Path, table: Table, window: Window, rows: pl.DataFrame) -> DeltaStorage:
+    """A storage with these rows of a table; columns that are not given are empty."""
+    storage = DeltaStorage(str(tmp_path))
+    storage.replace_days(table, window, DayFrame(rows.match_to_schema(
+        table.schema, missing_columns="insert"
+    ).lazy()))  # fmt: skip
+    return storage
+
+
 def page_of(tmp_path: Path, *frames: pl.DataFrame) -> dict[str, Any]:
-    found = pl.concat(frames).lazy()
-    return lineage_page(DeltaStorage(str(tmp_path)), TABLE_LINEAGE, found, RUN)
+    storage = stored(tmp_path, TABLE_LINEAGE, RUN, pl.concat(frames))
+    return lineage_page(storage, TABLE_LINEAGE, DAY)
 
 
 def test_hubs_are_active_edges_to_different_tables(tmp_path: Path) -> None:
@@ -75,14 +84,15 @@ def test_edges_that_ended_are_gone(tmp_path: Path) -> None:
     assert page["changes"].value == "- **1 new**: `n` → `m`\n- **1 gone**: `c` → `d`"
 
 
-def test_rows_are_counted_by_kind() -> None:
+def test_rows_are_counted_by_kind(tmp_path: Path) -> None:
     """The most frequent values stand first, ties by name, nulls as none, the rest in one line."""
     types = ["SELECT"] * 5 + ["MERGE"] * 2 + ["INSERT"] * 2 + [None]
     types += [f"T{n:02}" for n in range(LISTED_KINDS)]
-    rows = pl.LazyFrame({"statement_type": types}, schema_overrides={"statement_type": pl.String})
-    rows = rows.with_columns(status=pl.lit("FINISHED"), client_application=pl.lit(None, pl.String))
+    rows = pl.DataFrame({"statement_type": types}, schema_overrides={"statement_type": pl.String})
+    rows = rows.with_columns(status=pl.lit("FINISHED"), day=pl.lit(DAY))
+    storage = stored(tmp_path, RAW_QUERY_HISTORY, Window.of_day(DAY), rows)
 
-    page = raw_page(RAW_QUERY_HISTORY, rows)
+    page = raw_page(storage, RAW_QUERY_HISTORY, DAY)
 
     found = [(kind, int(count)) for kind, count, _ in cells(page["statement_types"])]
     assert found[:4] == [("SELECT", 5), ("INSERT", 2), ("MERGE", 2), ("T00", 1)]
@@ -91,13 +101,15 @@ def test_rows_are_counted_by_kind() -> None:
     assert cells(page["client_applications"])[0][:2] == ["none", str(len(types))]
 
 
-def test_lineage_rows_are_counted_by_their_ends() -> None:
+def test_lineage_rows_are_counted_by_their_ends(tmp_path: Path) -> None:
     """An end that is missing is told as none."""
-    rows = pl.LazyFrame(
+    rows = pl.DataFrame(
         {"source_type": ["TABLE", "TABLE", "PATH"], "target_type": [None, None, "TABLE"],
-         "entity_type": ["JOB", "JOB", None]}
+         "entity_type": ["JOB", "JOB", None], "day": [DAY] * 3}
     )  # fmt: skip
-    page = raw_page(RAW_TABLE_LINEAGE, rows)
+    page = raw_page(
+        stored(tmp_path, RAW_TABLE_LINEAGE, Window.of_day(DAY), rows), RAW_TABLE_LINEAGE, DAY
+    )
 
     assert [row[:2] for row in cells(page["ends"])] == [
         ["TABLE → none", "2"],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,8 @@ from dbminer_dagster.mining.window_costs import (
     use_totals,
 )
 from dbminer_dagster.mining.window_usage import WindowUsage, reference_totals, window_usages
+from dbminer_dagster.schemas import POPULARITY_SCORES
+from dbminer_dagster.storage import DayFrame, DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.frames import DAY, references, usage
 
@@ -111,12 +114,16 @@ def test_readers_stand_by_their_selects() -> None:
         assert top_readers(ENGINE, used, 1) == [("b", 9)]
 
 
-def test_the_page_tells_what_cost_most() -> None:
+def test_the_page_tells_what_cost_most(tmp_path: Path) -> None:
     """Tables, templates and users have dollars, hours and gigabytes; unknown costs are blank."""
     with window() as (used, totals):
         uses = ("select", "indirect", "pipeline")
         rows = popularity_of(ENGINE, "table", used, totals, uses, NO_TYPES, 2)
-        found: dict[str, Any] = page(ENGINE, pl.concat(rows).lazy(), None, used, totals, [(DAY, 3)])
+        storage = DeltaStorage(str(tmp_path))
+        storage.replace_days(
+            POPULARITY_SCORES, Window.of_day(DAY), DayFrame(pl.concat(rows).lazy())
+        )
+        found: dict[str, Any] = page(ENGINE, storage, used, totals, [(DAY, 3)])
 
     lines = {name: str(found[name].value).strip().splitlines() for name in found}
     assert lines["costly_tables"] == [
