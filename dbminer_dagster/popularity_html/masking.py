@@ -11,6 +11,8 @@ from dbminer_dagster.mining.reasons import LOOKED_AT_CHARACTERS, shown
 from dbminer_dagster.mining.sql_comments import DATABRICKS
 
 TEXT_CHARACTERS = 1_000
+TEXTS_AT_ONCE = 20_000
+"""Each is in memory several times meanwhile."""
 
 _MARK = "\x1a"
 _NAME = rf"`[^`\s{_MARK}]+(?: [^`\s{_MARK}]+)*`"
@@ -49,11 +51,10 @@ def masked(texts: pl.Series) -> list[str | None]:
     Args:
         texts: Statement texts.
     """
-    found = _masked_if_plain(texts.to_frame("text"))
-    pairs = zip(texts.to_list(), found.to_list(), strict=True)
     return [
         shown(text, TEXT_CHARACTERS) if plain is None and text is not None else plain
-        for text, plain in pairs
+        for some in texts.to_frame("text").iter_slices(TEXTS_AT_ONCE)
+        for text, plain in zip(some["text"], _masked_if_plain(some), strict=True)
     ]
 
 
