@@ -26,7 +26,7 @@ from dbminer_dagster.schemas import (
 )
 from dbminer_dagster.spool import Spool
 from dbminer_dagster.storage import DeltaStorage
-from dbminer_dagster.windows import Window
+from dbminer_dagster.windows import Window, of_days
 
 STATEMENT_COLUMNS = (
     "workspace_id",
@@ -130,7 +130,7 @@ class UsageRun:
 
     def write_day(self, day: date, spool: Spool) -> UsageOfDay:
         """Adds the rows of a day to the spool."""
-        queries = _of_days(self.filtered_queries, Window.of_day(day))
+        queries = of_days(self.filtered_queries, Window.of_day(day))
         texts = self.engine.collect(_texts(queries))
         evidence = self._evidence(day)
         statements = queries.select(STATEMENT_COLUMNS)
@@ -158,11 +158,11 @@ class UsageRun:
 
     def _evidence(self, day: date) -> Evidence:
         pair = Window.trailing(day, SESSION_DAYS)
-        changes = session_changes(_of_days(self.raw_query_history, pair))
+        changes = session_changes(of_days(self.raw_query_history, pair))
         return Evidence(
             DayLineage(
-                _of_days(self.raw_table_lineage, pair),
-                _of_days(self.raw_column_lineage, pair),
+                of_days(self.raw_table_lineage, pair),
+                of_days(self.raw_column_lineage, pair),
                 self.names.at_paths(day),
             ),
             session_states=states_after(self.engine.collect(changes)),
@@ -171,11 +171,6 @@ class UsageRun:
             references_of=self.cache.references,
             excluded_catalogs=self.excluded_catalogs,
         )
-
-
-def _of_days(rows: nw.LazyFrame, window: Window) -> nw.LazyFrame:
-    day = nw.col("day")
-    return rows.filter(day >= nw.lit(window.start), day < nw.lit(window.end))
 
 
 def _texts(queries: nw.LazyFrame) -> nw.LazyFrame:

@@ -23,20 +23,6 @@ TOKEN = "dapi0123456789abcdef0123456789abcdef"
 DAYS = Window(FIRST_DAY, FIRST_DAY + timedelta(days=2))
 
 
-@pytest.fixture(scope="module")
-def stored_instance() -> Iterator[dg.DagsterInstance]:
-    """An instance whose runs are found by their events."""
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    """The same without runs and events."""
-    stored_instance.wipe()
-    return stored_instance
-
-
 @pytest.fixture
 def server(no_databricks: pytest.MonkeyPatch) -> Iterator[WebhookServer]:
     """A webhook, reached without a proxy; nobody waits between attempts."""

@@ -1,6 +1,6 @@
 """When the schedules run, and which days a tick asks for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -28,20 +28,6 @@ from dbminer_dagster_tests.pipeline import FIRST_DAY, JOB, Pipeline, failures
 START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 NEWEST = date(2026, 3, 10)
-
-
-@pytest.fixture(scope="module")
-def stored_instance() -> Iterator[dg.DagsterInstance]:
-    """An instance that can be referred to, as a tick does; `ephemeral()` cannot."""
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    """The same without runs and events, which is ten times faster than a new one."""
-    stored_instance.wipe()
-    return stored_instance
 
 
 @cache

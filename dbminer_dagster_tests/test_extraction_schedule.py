@@ -1,6 +1,5 @@
 """The schedule of `dbminer extract`: the days that no manifest tells of."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,20 +20,6 @@ from dbminer_dagster.windows import Window
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 NEWEST = date(2026, 3, 10)
 FOLDERS = (QUERY_HISTORY_FOLDER, LINEAGE_FOLDER, TABLES_FOLDER)
-
-
-@pytest.fixture(scope="module")
-def stored_instance() -> Iterator[dg.DagsterInstance]:
-    """An instance that a tick can refer to."""
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance(stored_instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    """The same without runs and events."""
-    stored_instance.wipe()
-    return stored_instance
 
 
 def settings_of(folder: Path, **changes: Any) -> Settings:

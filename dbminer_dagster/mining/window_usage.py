@@ -13,7 +13,7 @@ import polars as pl
 
 from dbminer_dagster.engines import Engine
 from dbminer_dagster.mining.window_references import REFERENCE_SCHEMA, newest_rows, slid
-from dbminer_dagster.windows import Window
+from dbminer_dagster.windows import Window, of_days
 
 SUMS = (
     "statement_count",
@@ -66,14 +66,14 @@ def window_usages(
         for day in run:
             window = Window.trailing(day, window_days)
             fresh = window if day == run.start else Window.of_day(day)
-            seen = slid(seen, newest_rows(engine, references.filter(_within(fresh))), window)
+            seen = slid(seen, newest_rows(engine, of_days(references, fresh)), window)
             numbers = engine.frame(seen.select("reference_hash", "reference"))
             if engine.has_workers or run.days == 1:
                 # A cluster reads a window faster than it is told of the numbers of each day, and
                 # nobody asks again for the days of a single window.
-                rows = _paired(engine, usage.filter(_within(window)), numbers, users, len(names))
+                rows = _paired(engine, of_days(usage, window), numbers, users, len(names))
             else:
-                of_fresh = usage.filter(_within(fresh))
+                of_fresh = of_days(usage, fresh)
                 days.add(fresh, _paired(engine, of_fresh, numbers, users, len(names)))
                 rows = days.of(window)
             with engine.spooled(_summed(rows, len(names))) as pairs:
@@ -97,11 +97,7 @@ class _SpooledDays:
         """The rows of the window, which is not before the last one that was asked for."""
         while self.parts[0][0].last_day < window.start:
             self.parts.pop(0)[-1].close()
-        return nw.concat([rows for _, rows, _ in self.parts]).filter(_within(window))
-
-
-def _within(window: Window) -> nw.Expr:
-    return (nw.col("day") >= nw.lit(window.start)) & (nw.col("day") < nw.lit(window.end))
+        return of_days(nw.concat([rows for _, rows, _ in self.parts]), window)
 
 
 def _paired(
