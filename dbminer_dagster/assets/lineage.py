@@ -14,6 +14,7 @@ from dbminer_dagster.mining.lineage import (
     ROW_KINDS,
     day_tables,
     edges,
+    has_both_ends,
     history_days,
     with_row_kind,
 )
@@ -139,12 +140,12 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
                 path_ends(raw), named.get("raw_table_lineage", raw), inventory
             )
 
-            def write_day(day: date, spool: Spool) -> dict[str, int]:
+            def write_day(day: date, linked: pl.LazyFrame, spool: Spool) -> dict[str, int]:
                 reach = Window.trailing(day, history_days(settings.lineage_window_days))
                 tables = resolver.tables(reach)
                 rows = edges(
                     table,
-                    with_tables(raw.filter(reach.holds()), tables),
+                    with_tables(linked.filter(reach.holds()), tables),
                     table_rebuilds.filter(reach.holds()),
                     Window.trailing(day, settings.lineage_window_days),
                 )
@@ -153,7 +154,13 @@ def _edges_asset(settings: Settings, raw_table: Table, table: Table) -> dg.Asset
 
             for days in writer.chunks:
                 with open_spool() as spool:
-                    figures = {day: write_day(day, spool) for day in days}
+                    linked = raw.filter(has_both_ends())
+                    if days.days > 1:
+                        # Most rows are reads, without a target, which every day would read anew.
+                        reach = days.extended_back(history_days(settings.lineage_window_days) - 1)
+                        spool.write(raw_table.name, linked.filter(reach.holds()))
+                        linked = spool.scan(raw_table.name, raw_table.schema)
+                    figures = {day: write_day(day, linked, spool) for day in days}
                     found = spool.scan(table.name, table.schema)
                     counted = found.group_by("day", "status").len().collect()
                     for day, status, count in counted.iter_rows():

@@ -23,6 +23,14 @@ def history_days(lineage_window_days: int) -> int:
     return 2 * lineage_window_days
 
 
+def has_both_ends() -> pl.Expr:
+    """Whether a row of raw lineage has a source and a target, without which it is no edge."""
+    return pl.all_horizontal(
+        pl.any_horizontal(pl.col(f"{end}_{part}").is_not_null() for part in ("name", "path"))
+        for end in ENDS
+    )
+
+
 def with_row_kind(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Adds the key of each end, and `row_kind`, one of `ROW_KINDS`.
 

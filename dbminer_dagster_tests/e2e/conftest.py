@@ -16,7 +16,7 @@ from dbminer_dagster_tests.databricks_emulator import Emulator, run_emulator
 from dbminer_dagster_tests.e2e.deployment import Deployment, run_deployment
 from dbminer_dagster_tests.e2e.postgres import Postgres, run_postgres
 
-DAYS = 11
+DAYS = 12
 LAG_DAYS = 2
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")

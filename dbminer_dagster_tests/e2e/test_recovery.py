@@ -12,7 +12,6 @@ from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.databricks_emulator import Emulator
 from dbminer_dagster_tests.databricks_emulator.faults import Fault
-from dbminer_dagster_tests.e2e.conftest import DAYS
 from dbminer_dagster_tests.e2e.deployment import DEPLOY, Deployment
 from dbminer_dagster_tests.e2e.graphql import FINISHED, Run, wait_until
 from dbminer_dagster_tests.e2e.postgres import Postgres
@@ -65,7 +64,8 @@ def test_a_killed_worker_goes_on_behind_stored_days(
     deployment: Deployment, workspace: Emulator, storage: Path, first_day: date
 ) -> None:
     """A long run whose worker died is run again, but for the days that it had stored."""
-    days = Window(first_day, first_day + timedelta(days=DAYS))
+    # Without the newest minable day, which the schedule is to find.
+    days = Window(first_day, first_day + timedelta(days=CHUNK_DAYS + 1))
     stored = Window(first_day, first_day + timedelta(days=CHUNK_DAYS))
     workspace.faults.add(Fault("slow", "FetchResults", delay_s=2))
     run_id = launch(deployment, days.start, days.last_day, **{"dagster/max_runtime": "300"})

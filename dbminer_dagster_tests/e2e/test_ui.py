@@ -12,6 +12,7 @@ from dbminer_dagster.schemas import POPULARITY_SCORES
 from dbminer_dagster.storage import DeltaStorage
 from dbminer_dagster.windows import Window
 from dbminer_dagster_tests.databricks_emulator import Emulator
+from dbminer_dagster_tests.e2e.conftest import DAYS
 from dbminer_dagster_tests.e2e.deployment import Deployment
 from dbminer_dagster_tests.e2e.graphql import FINISHED, Run, wait_until
 
@@ -173,5 +174,5 @@ def test_the_schedule_ticks(
 
     (run_id,) = ticks[0]["runIds"]
     assert ended(deployment, deployment.graphql.run(run_id)).status == "SUCCESS"
-    assert first_day + timedelta(days=7) in scored_days(storage, first_day)
+    assert first_day + timedelta(days=DAYS - 1) in scored_days(storage, first_day)
     expect(page.get_by_text(run_id[:8]).first).to_be_visible(timeout=SHOWN_MS)
