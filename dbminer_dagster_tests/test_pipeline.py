@@ -134,7 +134,8 @@ def test_a_killed_run_leaves_good_tables_and_the_next_repairs(
         for table in TABLES.values():
             stored = storage.scan(table, window).collect()
             expected = whole.table(table.name).filter(window.holds())
-            assert stored.is_empty() or stored.height == expected.height, table.name
+            of_stored_days = expected.filter(pl.col("day").is_in(stored["day"].unique().to_list()))
+            assert stored.height == of_stored_days.height, table.name
 
     subprocess.run(mine_command(window), env=environment, check=True, capture_output=True)
 
