@@ -17,7 +17,7 @@ $(SAMPLED): export DBMINER_LINEAGE_WINDOW_DAYS ?= 30
 $(SAMPLED): export DBMINER_EXCLUDED_USERS ?= svc-*@larkfell.example
 check: export DBMINER_LINEAGE_METHOD := offline
 
-.PHONY: demo ui test e2e soak check bench corpus lock
+.PHONY: demo ui test e2e soak check bench bench-backfill corpus lock
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.runtime $(DAGSTER_HOME)/dagster.yaml
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/rest_query_history.py --write docs/benchmarks-rest-query-history.md
 	$(BIN)/python benchmarks/windows.py --write docs/benchmarks-windows.md
 	$(BIN)/python benchmarks/peers.py --write docs/benchmarks-peers.md
+
+bench-backfill: $(VENV)/.dev
+	PYTHONPATH=examples $(BIN)/python benchmarks/backfill.py --write docs/benchmarks-backfill.md
 
 corpus: $(VENV)/.dev
 	$(BIN)/python -m dbminer_dagster_tests.corpus --write docs/sql-corpus.md

@@ -36,6 +36,7 @@ from dbminer_dagster.windows import Window
 logger = logging.getLogger(__name__)
 
 COMMIT_ATTEMPTS = 10
+QUESTIONS_AT_ONCE = 8
 FRAMES_AT_ONCE = 2
 Result = TypeVar("Result")
 TABLE_PROPERTIES = {
@@ -212,7 +213,11 @@ class DeltaStorage:
         delta = self._open(table.name)
         if delta is None:
             return frozenset()
-        return frozenset(day for day in window if delta.transaction_version(f"day={day}"))
+        names = [f"day={day}" for day in window]
+        # Each question reads the log anew, from the store.
+        with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as threads:
+            versions = threads.map(delta.transaction_version, names)
+            return frozenset(day for day, version in zip(window, versions, strict=True) if version)
 
     def mined_at(self, table: Table, day: date) -> datetime | None:
         """When the day was last replaced."""

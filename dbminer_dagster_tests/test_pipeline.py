@@ -88,9 +88,10 @@ def test_running_again_changes_nothing(whole: Pipeline, tmp_path: Path) -> None:
 
 
 def test_day_by_day_equals_one_range(whole: Pipeline, tmp_path: Path) -> None:
-    """35 days one by one give the same tables as the 35 days as one range."""
-    stepwise = Pipeline(whole.offline, str(tmp_path))
-    for day in WINDOW:
+    """Three weeks as one range, then two day by day, give the same tables as the five at once."""
+    weeks = Window(WINDOW.start, WINDOW.start + timedelta(days=21))
+    stepwise = Pipeline(whole.offline, str(tmp_path)).mined(weeks)
+    for day in Window(weeks.end, WINDOW.end):
         stepwise.mined(Window.of_day(day))
 
     assert_same_tables(whole, stepwise)
