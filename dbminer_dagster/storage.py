@@ -219,6 +219,11 @@ class DeltaStorage:
             versions = threads.map(delta.transaction_version, names)
             return frozenset(day for day, version in zip(window, versions, strict=True) if version)
 
+    def has_day(self, table: Table, window: Window) -> bool:
+        """Whether any day of the window has been mined, which is told without looking at all."""
+        delta = self._open(table.name)
+        return delta is not None and any(delta.transaction_version(f"day={day}") for day in window)
+
     def mined_at(self, table: Table, day: date) -> datetime | None:
         """When the day was last replaced."""
         delta = self._open(table.name)

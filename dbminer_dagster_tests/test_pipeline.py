@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -28,6 +29,8 @@ from dbminer_dagster_tests.pipeline import (
     mining_environment,
 )
 
+# One process, so that all days are mined as one range only once.
+pytestmark = pytest.mark.xdist_group("pipeline")
 DAYS = 35
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
 
@@ -81,15 +84,17 @@ def test_order_and_split_of_the_input_do_not_matter(
 
 def test_running_again_changes_nothing(whole: Pipeline, tmp_path: Path) -> None:
     """Running any days twice leaves every table as it was."""
-    again = Pipeline(whole.offline, str(tmp_path)).mined(WINDOW)
+    shutil.copytree(whole.storage, tmp_path / "storage")
+    again = Pipeline(whole.offline, str(tmp_path / "storage"))
+
     again.mined(Window(date(2026, 1, 20), date(2026, 1, 23)))
 
     assert_same_tables(whole, again)
 
 
 def test_day_by_day_equals_one_range(whole: Pipeline, tmp_path: Path) -> None:
-    """Three weeks as one range, then two day by day, give the same tables as the five at once."""
-    weeks = Window(WINDOW.start, WINDOW.start + timedelta(days=21))
+    """Four weeks as one range, then one day by day, give the same tables as the five at once."""
+    weeks = Window(WINDOW.start, WINDOW.start + timedelta(days=28))
     stepwise = Pipeline(whole.offline, str(tmp_path)).mined(weeks)
     for day in Window(weeks.end, WINDOW.end):
         stepwise.mined(Window.of_day(day))

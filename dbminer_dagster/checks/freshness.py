@@ -56,21 +56,25 @@ def _newest_day_mined(settings: Settings, table: Table) -> dg.AssetChecksDefinit
         if newest < settings.start_date:
             return dg.AssetCheckResult(passed=True, description="No day may be mined yet.")
         minable = Window(settings.start_date, newest + timedelta(days=1))
+        judged = Window.trailing(newest, settings.lineage_window_days)
+        judged = Window(max(minable.start, judged.start), minable.end)
         with user_errors():
-            mined = storage.tables.days_present(table, minable)
-        return _judged(settings, table, minable, mined)
+            mined = storage.tables.days_present(table, judged)
+            with_rows = storage.tables.row_counts(table, minable)
+        is_older = any(day < judged.start for day in with_rows)
+        since = judged.start if is_older else min(mined, default=None)
+        return _judged(settings, table, since, judged, mined)
 
     return newest_minable_day_mined
 
 
 def _judged(
-    settings: Settings, table: Table, minable: Window, mined: frozenset[date]
+    settings: Settings, table: Table, since: date | None, judged: Window, mined: frozenset[date]
 ) -> dg.AssetCheckResult:
-    newest = minable.last_day
-    if not mined:
+    newest = judged.last_day
+    if since is None:
         return _missing(f"{table.name} holds no day yet", [newest], is_late=False)
-    since = max(min(mined), newest - timedelta(days=settings.lineage_window_days - 1))
-    missing = [day for day in Window(since, minable.end) if day not in mined]
+    missing = [day for day in Window(since, judged.end) if day not in mined]
     if not missing:
         return dg.AssetCheckResult(
             passed=True, description=f"All days from {since} to {newest} have been mined."

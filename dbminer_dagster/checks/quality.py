@@ -108,7 +108,7 @@ def _recounted(
 def _without_rows(storage: DeltaStorage, table: Table, settings: Settings) -> dg.AssetCheckResult:
     """Nothing is wrong with a table of mined days for which the source had no row."""
     today = max(datetime.now(UTC).date(), settings.start_date)
-    if storage.days_present(table, Window(settings.start_date, today + timedelta(days=1))):
+    if storage.has_day(table, Window(settings.start_date, today + timedelta(days=1))):
         return dg.AssetCheckResult(passed=True, description=f"{table.name} has no row to check.")
     return _warning(f"{table.name} holds no rows yet: materialise it.")
 
