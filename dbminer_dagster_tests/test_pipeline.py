@@ -29,8 +29,6 @@ from dbminer_dagster_tests.pipeline import (
     mining_environment,
 )
 
-# One process, so that all days are mined as one range only once.
-pytestmark = pytest.mark.xdist_group("pipeline")
 DAYS = 35
 WINDOW = Window(FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))
 

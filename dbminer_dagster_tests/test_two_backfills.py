@@ -22,8 +22,6 @@ from dbminer_dagster_tests.pipeline import (
     mining_environment,
 )
 
-# One process, so that the days are mined as one range only once.
-pytestmark = pytest.mark.xdist_group("two_backfills")
 LATEST_START_S = 3.0
 
 
