@@ -220,7 +220,7 @@ class DeltaStorage:
             return frozenset(day for day, version in zip(window, versions, strict=True) if version)
 
     def has_day(self, table: Table, window: Window) -> bool:
-        """Whether any day of the window has been mined, which is told without looking at all."""
+        """Whether a day of the window has been mined; looks no further than the first that was."""
         delta = self._open(table.name)
         return delta is not None and any(delta.transaction_version(f"day={day}") for day in window)
 

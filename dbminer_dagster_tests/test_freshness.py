@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from dbminer_dagster.checks.freshness import freshness_checks
@@ -112,6 +113,23 @@ def test_a_hole_is_missing_too(mined: Callable[[Window], None], tmp_path: Path) 
     assert not found.passed
     assert found.metadata["missing_days"].value == 10
     assert checked(settings_of(tmp_path, lineage_window_days=10)).passed
+
+
+def test_days_before_the_lineage_window_open_a_hole(tmp_path: Path) -> None:
+    """Where only older days were mined, all days of the lineage window are missing."""
+    day = newest() - timedelta(days=50)
+    row = pl.DataFrame({"day": [day]}).match_to_schema(
+        POPULARITY_SCORES.schema, missing_columns="insert"
+    )
+    DeltaStorage(str(tmp_path)).replace_days(
+        POPULARITY_SCORES, Window.of_day(day), DayFrame(row.lazy())
+    )
+
+    found = checked(settings_of(tmp_path, lineage_window_days=30))
+
+    assert not found.passed
+    assert found.metadata["missing_days"].value == 30
+    assert found.metadata["first_missing_day"].value == str(newest() - timedelta(days=29))
 
 
 def test_a_table_that_was_never_mined_warns(tmp_path: Path) -> None:

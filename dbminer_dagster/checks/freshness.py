@@ -56,8 +56,8 @@ def _newest_day_mined(settings: Settings, table: Table) -> dg.AssetChecksDefinit
         if newest < settings.start_date:
             return dg.AssetCheckResult(passed=True, description="No day may be mined yet.")
         minable = Window(settings.start_date, newest + timedelta(days=1))
-        judged = Window.trailing(newest, settings.lineage_window_days)
-        judged = Window(max(minable.start, judged.start), minable.end)
+        recent = Window.trailing(newest, settings.lineage_window_days)
+        judged = Window(max(minable.start, recent.start), minable.end)
         with user_errors():
             mined = storage.tables.days_present(table, judged)
             with_rows = storage.tables.row_counts(table, minable)
